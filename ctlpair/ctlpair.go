@@ -1,0 +1,191 @@
+// Package ctlpair is how other goroutines reach a poll loop: a queue for messages, and a socketpair as the doorbell that
+// wakes the loop out of its poller.
+//
+// Send puts a message into the queue, and one byte into the socketpair when the queue was empty; the loop watches FD for
+// input and calls Drain, which takes all that is queued. A thousand messages sent while the loop is busy so cost one
+// byte. The queue is bounded, and a message that does not fit is refused with an error: none is lost without a word.
+package ctlpair
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	ErrClosed = errors.New("ctlpair: closed")
+	ErrFull   = errors.New("ctlpair: the queue is full")
+
+	// ErrPanicked is what Call returns when the handling of its message panicked.
+	ErrPanicked = errors.New("ctlpair: the function panicked")
+)
+
+var bell = []byte{1}
+
+// DefaultLimit is the number of messages that a Pair queues when New is given 0.
+const DefaultLimit = 1 << 20
+
+// A Pair carries messages of type T from any goroutine to one loop. Send, Call, Ring and Close are safe for concurrent use; FD and
+// Drain belong to the loop.
+type Pair[T any] struct {
+	limit int
+	fds   [2]int // the loop reads 0, senders write 1
+
+	mu     sync.Mutex
+	queue  []entry[T]
+	rung   bool // a byte is in the socketpair, or on its way
+	closed bool
+
+	taken []entry[T] // what Drain works on; swapped with queue, so that neither is allocated again
+	next  int        // taken[:next] has been handled
+}
+
+type entry[T any] struct {
+	msg  T
+	done chan error // of a Call; nil for a Send
+}
+
+// New opens the socketpair. limit bounds the queued messages; 0 means DefaultLimit.
+func New[T any](limit int) (*Pair[T], error) {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	fds, err := socketpair()
+	if err != nil {
+		return nil, fmt.Errorf("ctlpair: %w", os.NewSyscallError("socketpair", err))
+	}
+	return &Pair[T]{limit: limit, fds: fds}, nil
+}
+
+// FD returns the descriptor to watch for input. It is readable while messages are queued.
+func (p *Pair[T]) FD() int { return p.fds[0] }
+
+// Send queues msg. It never waits for the loop. It returns ErrFull or ErrClosed, and msg is not queued then. Safe for
+// concurrent use.
+func (p *Pair[T]) Send(msg T) error { return p.push(entry[T]{msg: msg}) }
+
+// Call queues msg and waits until the loop has handled it. It must not be called on the loop's own goroutine, which
+// would wait for itself. Safe for concurrent use.
+func (p *Pair[T]) Call(msg T) error {
+	done := make(chan error, 1)
+	if err := p.push(entry[T]{msg: msg, done: done}); err != nil {
+		return err
+	}
+	return <-done
+}
+
+func (p *Pair[T]) push(e entry[T]) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return ErrClosed
+	case len(p.queue) >= p.limit:
+		return ErrFull
+	}
+	p.queue = append(p.queue, e)
+	p.ring()
+	return nil
+}
+
+// Ring wakes the loop without a message. Safe for concurrent use.
+func (p *Pair[T]) Ring() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.ring()
+	}
+}
+
+// ring is called with mu held: Close must not take the descriptor away between the check and the write.
+func (p *Pair[T]) ring() {
+	if p.rung {
+		return
+	}
+	p.rung = true
+	for {
+		// EAGAIN would mean that the socketpair is full of bytes: the bell rings already.
+		if _, err := unix.Write(p.fds[1], bell); err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// Len returns the number of queued messages. Safe for concurrent use.
+func (p *Pair[T]) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue)
+}
+
+// Drain takes what is queued and gives it to f, in the order it was sent. What f sends to the same Pair comes with the
+// next Drain. A panic of f goes up; Drain, called again, goes on behind the message that caused it.
+func (p *Pair[T]) Drain(f func(T)) {
+	if p.next == len(p.taken) {
+		p.take()
+	}
+	for p.next < len(p.taken) {
+		e := p.taken[p.next]
+		p.taken[p.next] = entry[T]{}
+		p.next++
+		e.handle(f)
+	}
+}
+
+// take silences the bell and makes the queued messages the ones to handle.
+func (p *Pair[T]) take() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rung && !p.closed {
+		p.rung = false
+		var b [8]byte
+		for {
+			if _, err := unix.Read(p.fds[0], b[:]); err != unix.EINTR {
+				break
+			}
+		}
+	}
+	room := p.taken[:0]
+	if cap(room) > keepEntries {
+		room = nil
+	}
+	p.taken, p.queue, p.next = p.queue, room, 0
+}
+
+// keepEntries is the length up to which an emptied queue is kept for the next messages.
+const keepEntries = 8192
+
+func (e *entry[T]) handle(f func(T)) {
+	if e.done != nil {
+		err := ErrPanicked
+		defer func() { e.done <- err }()
+		f(e.msg)
+		err = nil
+		return
+	}
+	f(e.msg)
+}
+
+// Close refuses further messages, gives those that are queued to f, and closes the descriptors. It belongs to the loop.
+func (p *Pair[T]) Close(f func(T)) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return ErrClosed
+	}
+	p.closed = true
+	p.mu.Unlock()
+	p.Drain(f) // what an interrupted Drain left
+	p.Drain(f)
+	err := unix.Close(p.fds[0])
+	if err2 := unix.Close(p.fds[1]); err == nil {
+		err = err2
+	}
+	if err != nil {
+		return fmt.Errorf("ctlpair: %w", os.NewSyscallError("close", err))
+	}
+	return nil
+}

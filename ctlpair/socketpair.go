@@ -1,0 +1,9 @@
+//go:build !darwin
+
+package ctlpair
+
+import "golang.org/x/sys/unix"
+
+func socketpair() ([2]int, error) {
+	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+}
