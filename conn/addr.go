@@ -1,0 +1,171 @@
+package conn
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Addr says where to listen or what to connect to.
+type Addr struct {
+	Network  string         // "tcp" or "unix"
+	AddrPort netip.AddrPort // tcp
+	AnyStack bool           // tcp without a host: all interfaces, IPv6 and IPv4; AddrPort is then [::]:port
+	Path     string         // unix: a path, or "@name" in Linux's abstract name space
+}
+
+// ParseAddr reads an address in URL form:
+//
+//	tcp://127.0.0.1:80       one IPv4 address; tcp://localhost:80 means the same
+//	tcp://[::1]:80           one IPv6 address
+//	tcp://[fe80::1%25eth0]:80  with a zone, by name or number; a bare % does too
+//	tcp://:80                all interfaces, IPv6 and IPv4
+//	tcp://0.0.0.0:0          all IPv4 interfaces, and a port that the kernel chooses
+//	unix:///run/x.sock       a path, taken as it stands: no percent-decoding; unix://x.sock is relative
+//	unix://@name             an abstract name, on Linux; a file whose name begins with @ is unix://./@name
+//
+// Host names other than localhost are refused.
+func ParseAddr(url string) (Addr, error) {
+	scheme, rest, ok := strings.Cut(url, "://")
+	var a Addr
+	var problem string
+	switch {
+	case !ok:
+		problem = "no scheme, want tcp://host:port or unix:///path"
+	case strings.EqualFold(scheme, "tcp"):
+		a, problem = parseTCP(rest)
+	case strings.EqualFold(scheme, "unix"):
+		a, problem = parseUnix(rest)
+	default:
+		problem = fmt.Sprintf("unknown scheme %q, want tcp or unix", scheme)
+	}
+	if problem != "" {
+		return Addr{}, fmt.Errorf("conn: address %q: %s", url, problem)
+	}
+	return a, nil
+}
+
+// parseTCP reads host:port, and returns what is wrong with it, or "".
+func parseTCP(s string) (Addr, string) {
+	host, port, problem := splitHostPort(s)
+	if problem != "" {
+		return Addr{}, problem
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || port[0] == '+' {
+		return Addr{}, fmt.Sprintf("port %q is not a number from 0 to 65535", port)
+	}
+	if host == "" {
+		any6 := netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(n))
+		return Addr{Network: "tcp", AddrPort: any6, AnyStack: true}, ""
+	}
+	ip, problem := parseHost(host)
+	if problem != "" {
+		return Addr{}, problem
+	}
+	return Addr{Network: "tcp", AddrPort: netip.AddrPortFrom(ip, uint16(n))}, ""
+}
+
+// splitHostPort leaves the brackets of an IPv6 address on host. port is never empty when there is no problem.
+func splitHostPort(s string) (host, port, problem string) {
+	if i := strings.IndexByte(s, '/'); i >= 0 {
+		return "", "", fmt.Sprintf("unexpected %q after the port", s[i:])
+	}
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return "", "", "no closing bracket"
+		}
+		host, s = s[:end+1], s[end+1:]
+		if s != "" && s[0] != ':' {
+			return "", "", fmt.Sprintf("unexpected %q after the closing bracket", s)
+		}
+	} else {
+		end := strings.LastIndexByte(s, ':')
+		if end < 0 {
+			end = len(s)
+		}
+		host, s = s[:end], s[end:]
+		if strings.Contains(host, ":") {
+			return "", "", "an IPv6 address needs brackets, as in tcp://[::1]:80"
+		}
+	}
+	if len(s) < 2 {
+		return "", "", "no port"
+	}
+	return host, s[1:], ""
+}
+
+// parseHost reads an IPv4 address, a bracketed IPv6 address with or without a zone, or localhost.
+func parseHost(host string) (netip.Addr, string) {
+	if strings.EqualFold(host, "localhost") { // RFC 6761 §6.3: always the loopback address
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), ""
+	}
+	if host[0] != '[' {
+		ip, err := netip.ParseAddr(host)
+		if err == nil {
+			return ip, ""
+		}
+		if strings.Trim(host, "0123456789.") == "" {
+			return ip, fmt.Sprintf("%q is not an IPv4 address", host)
+		}
+		return ip, fmt.Sprintf("host names are not resolved, give an IP address instead of %q", host)
+	}
+	inner := host[1 : len(host)-1]
+	bare, zone, zoned := strings.Cut(inner, "%")
+	ip, err := netip.ParseAddr(bare)
+	if err != nil || !ip.Is6() {
+		return ip, fmt.Sprintf("%q is not an IPv6 address", bare)
+	}
+	ip = ip.Unmap()
+	if !zoned {
+		return ip, ""
+	}
+	// RFC 6874 §2: in a URL the % before the zone is written %25. "%25" with nothing behind it is zone 25, unencoded.
+	if len(zone) > 2 && strings.HasPrefix(zone, "25") {
+		zone = zone[2:]
+	}
+	if !validZone(zone) || !ip.Is6() {
+		return ip, fmt.Sprintf("%q is not a zone of %s", zone, ip)
+	}
+	return ip.WithZone(zone), ""
+}
+
+// validZone refuses what no interface name has and what could not be read back from a URL.
+func validZone(zone string) bool {
+	return zone != "" && !strings.ContainsFunc(zone, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || r == '%' || r == '[' || r == ']'
+	})
+}
+
+// sunPath is the size of sun_path, in which a path has a NUL at its end and an abstract name one at its start:
+// 108 bytes on Linux, 104 on the BSDs.
+const sunPath = len(unix.RawSockaddrUnix{}.Path)
+
+func parseUnix(path string) (Addr, string) {
+	switch {
+	case path == "" || path == "@":
+		return Addr{}, "no path"
+	case strings.IndexByte(path, 0) >= 0:
+		return Addr{}, "a NUL byte in the path"
+	case path[0] == '@' && !abstractNames:
+		return Addr{}, "abstract names (@name) exist on Linux only"
+	case len(path) >= sunPath:
+		return Addr{}, fmt.Sprintf("a path of %d bytes is too long, sun_path holds %d", len(path), sunPath-1)
+	}
+	return Addr{Network: "unix", Path: path}, ""
+}
+
+// String gives the URL from which ParseAddr makes a again.
+func (a Addr) String() string {
+	switch {
+	case a.Network == "unix":
+		return "unix://" + a.Path
+	case a.AnyStack:
+		return "tcp://:" + strconv.Itoa(int(a.AddrPort.Port()))
+	}
+	return "tcp://" + strings.Replace(a.AddrPort.String(), "%", "%25", 1)
+}

@@ -1,0 +1,29 @@
+package conn
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+)
+
+// SetHexdump writes all traffic of the connection to w as a hexdump, for debugging; nil ends that. w is called on the loop's
+// goroutine.
+func (c *Conn) SetHexdump(w io.Writer) {
+	c.check("SetHexdump")
+	if w == nil {
+		c.flags &^= tracing
+		return
+	}
+	c.rarely().hexdump = w
+	c.flags |= tracing
+}
+
+func (c *Conn) dump(way string, p []byte) {
+	fmt.Fprintf(c.rare.hexdump, "%d %s %d\n%s", c.id, way, len(p), hex.Dump(p))
+}
+
+func (c *Conn) dumpAll(way string, pieces [][]byte) {
+	for _, p := range pieces {
+		c.dump(way, p)
+	}
+}

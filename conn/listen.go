@@ -1,0 +1,186 @@
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listen makes a listening socket, non-blocking and close-on-exec, whose connections AcceptFD takes.
+//
+// tcp://:port takes IPv6 and IPv4 on one socket. Where the machine has no IPv6, or cannot do both on one socket
+// (OpenBSD), it takes IPv4 alone.
+//
+// The file of a unix socket on which nobody listens any more is replaced. One with a listener gives EADDRINUSE, and so does
+// a file that is no socket. A program that ends in good order removes its own with RemoveUnix.
+//
+// Errors wrap the system call's errno, such as EADDRINUSE, EADDRNOTAVAIL or EACCES.
+func Listen(a Addr, o SocketOptions) (int, error) {
+	fd, err := listen(a, &o)
+	if err != nil {
+		return -1, fmt.Errorf("conn: listen %s: %w", a, err)
+	}
+	return fd, nil
+}
+
+func listen(a Addr, o *SocketOptions) (int, error) {
+	if err := o.check(a); err != nil {
+		return -1, err
+	}
+	switch {
+	case a.Network == "unix":
+		return listenUnix(a, o)
+	case a.Network != "tcp" || !a.AddrPort.IsValid():
+		return -1, errors.New("not an address")
+	case a.AnyStack && !o.V6Only:
+		return dualStack(a.AddrPort.Port(), func(ap netip.AddrPort) (int, error) { return listenTCP(ap, o) })
+	}
+	return listenTCP(a.AddrPort, o)
+}
+
+// errOneStack says that an IPv6 socket cannot take IPv4 on this system.
+var errOneStack = errors.New("IPv6 and IPv4 do not go on one socket here")
+
+// dualStack tries the IPv6 wildcard address, or the one of IPv4 where there is no IPv6.
+func dualStack(port uint16, try func(netip.AddrPort) (int, error)) (int, error) {
+	fd, err := try(netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+	// EAFNOSUPPORT: the kernel was built or started without IPv6. EADDRNOTAVAIL: IPv6 is there, but disabled by sysctl.
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, errOneStack) {
+		return try(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+	}
+	return fd, err
+}
+
+func listenTCP(ap netip.AddrPort, o *SocketOptions) (_ int, err error) {
+	sa, err := sockaddr(ap)
+	if err != nil {
+		return -1, err
+	}
+	family := unix.AF_INET
+	if ap.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := socket(family)
+	if err != nil {
+		return -1, err
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	// Systems differ in the default (Linux: sysctl net.ipv6.bindv6only), so it is always said.
+	if ap.Addr().Is6() && (ap.Addr().IsUnspecified() || o.V6Only) {
+		if err := ipv6Only.set(fd, oneIf(o.V6Only)); err != nil {
+			return -1, fmt.Errorf("%w: %w", errOneStack, err)
+		}
+	}
+	if err := o.setListener(fd, "tcp"); err != nil {
+		return -1, err
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		return -1, os.NewSyscallError("bind", err)
+	}
+	if err := unix.Listen(fd, o.backlog()); err != nil {
+		return -1, os.NewSyscallError("listen", err)
+	}
+	return fd, nil
+}
+
+func listenUnix(a Addr, o *SocketOptions) (_ int, err error) {
+	if a.Path == "" {
+		return -1, errors.New("no path") // the kernel would choose an abstract name
+	}
+	fd, err := socket(unix.AF_UNIX)
+	if err != nil {
+		return -1, err
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	if err := o.setListener(fd, "unix"); err != nil {
+		return -1, err
+	}
+	sa := &unix.SockaddrUnix{Name: a.Path}
+	err = unix.Bind(fd, sa)
+	if err == unix.EADDRINUSE && !a.abstract() {
+		removed, bad := removeStale(a.Path)
+		if bad != nil {
+			return -1, bad
+		}
+		if removed {
+			err = unix.Bind(fd, sa)
+		}
+	}
+	if err != nil {
+		return -1, os.NewSyscallError("bind", err)
+	}
+	if err := unix.Listen(fd, o.backlog()); err != nil {
+		if !a.abstract() {
+			unix.Unlink(a.Path)
+		}
+		return -1, os.NewSyscallError("listen", err)
+	}
+	return fd, nil
+}
+
+func (a Addr) abstract() bool { return strings.HasPrefix(a.Path, "@") }
+
+// RemoveUnix removes the file of a unix listener whose descriptor has been closed. A file on which somebody listens by
+// now, a program that took the path over, stays. For other addresses, and when there is no file, it does nothing.
+func RemoveUnix(a Addr) error {
+	if a.Network != "unix" || a.abstract() {
+		return nil
+	}
+	if _, err := removeStale(a.Path); err != nil {
+		return fmt.Errorf("conn: remove %s: %w", a, err)
+	}
+	return nil
+}
+
+// removeStale removes the file at path if it is a socket on which nobody listens, and says whether it did.
+func removeStale(path string) (bool, error) {
+	// connect gives ECONNREFUSED for a file of any kind, so the kind must be known first.
+	var before, after unix.Stat_t
+	if unix.Lstat(path, &before) != nil || before.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return false, nil
+	}
+	fd, err := socket(unix.AF_UNIX)
+	if err != nil {
+		return false, err
+	}
+	err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
+	unix.Close(fd)
+	if err != unix.ECONNREFUSED {
+		return false, nil // someone listens (EAGAIN: with a full backlog), or it is not ours to ask (EACCES)
+	}
+	// Another program may have replaced the file meanwhile. Between this look and unlink it still may: unix sockets
+	// have no atomic way.
+	if unix.Lstat(path, &after) != nil || after.Dev != before.Dev || after.Ino != before.Ino {
+		return false, nil
+	}
+	if err := unix.Unlink(path); err != nil && err != unix.ENOENT {
+		return false, os.NewSyscallError("unlink", err)
+	}
+	return true, nil
+}
+
+// backlog returns what to pass to listen.
+func (o *SocketOptions) backlog() int {
+	if o.Backlog > 0 {
+		return o.Backlog
+	}
+	if b, err := os.ReadFile("/proc/sys/net/core/somaxconn"); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 4096
+}

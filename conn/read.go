@@ -1,0 +1,182 @@
+package conn
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// Readable reads once and gives what came to the handlers. The loop calls it when the poller says that the descriptor is
+// readable. One read each turn keeps a fast sender from starving the others; the poller is level-triggered, so what is
+// left in the kernel comes next turn.
+func (c *Conn) Readable() {
+	if c.state == lingering {
+		c.readLingering()
+		return
+	}
+	if c.state != open || c.flags&(eof|paused|held|congested) != 0 {
+		return
+	}
+	room, own := c.readRoom()
+	n, err := c.recv(room)
+	if c.flags&tracing != 0 && n > 0 {
+		c.dump("recv", room[:n])
+	}
+	switch {
+	case err == unix.EAGAIN:
+		return
+	case err != nil:
+		c.Fail(ErrnoReason(err), err)
+		return
+	case n == 0:
+		c.endOfInput()
+		return
+	}
+	c.lastActive = c.sh.Now
+	c.sh.Stats.BytesIn += uint64(n)
+	if own {
+		c.Recv.buf = c.Recv.buf[:len(c.Recv.buf)+n]
+	} else {
+		c.Recv = Buffer{buf: room[:n]}
+		c.flags |= lent
+	}
+	c.deliver(n)
+}
+
+// recv reads into p, and again when a signal came in between.
+func (c *Conn) recv(p []byte) (int, error) {
+	for {
+		n, err := c.tr.Read(int(c.fd), p)
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// readRoom returns where the next bytes go: the loop's buffer, or, when there is unread input, behind that.
+func (c *Conn) readRoom() (room []byte, own bool) {
+	b := &c.Recv
+	if b.Len() == 0 {
+		return c.sh.read, false
+	}
+	if cap(b.buf)-len(b.buf) < max(minRoom, b.Len()/4) {
+		c.growRecv()
+	}
+	return b.buf[len(b.buf):cap(b.buf)], true
+}
+
+// minRoom is the least room worth a read.
+const minRoom = 2048
+
+// growRecv moves the unread bytes to the front of a buffer that has as much room again.
+func (c *Conn) growRecv() {
+	b := &c.Recv
+	if b.off > cap(b.buf)/2 {
+		n := copy(b.buf, b.buf[b.off:])
+		b.buf, b.off = b.buf[:n], 0
+		return
+	}
+	bigger := append(c.sh.getBuf(2*b.Len()+minRoom), b.Bytes()...)
+	c.sh.putBuf(b.buf)
+	*b = Buffer{buf: bigger}
+}
+
+// deliver fires Read and then stores what the handlers left.
+func (c *Conn) deliver(n int) {
+	ev := &c.sh.evRead
+	ev.N = n
+	c.Fire(ev)
+	c.keep()
+	if c.Recv.Len() > c.limits.Recv && c.state == open {
+		c.Fail(RecvLimit, ErrRecvLimit)
+	}
+}
+
+// keep copies unread bytes out of the loop's buffer, or gives the connection's own buffer back when all is read.
+func (c *Conn) keep() {
+	b := &c.Recv
+	rest := b.Bytes()
+	switch {
+	case c.flags&lent != 0:
+		c.flags &^= lent
+		if len(rest) == 0 {
+			*b = Buffer{}
+			return
+		}
+		*b = Buffer{buf: append(c.sh.getBuf(len(rest)), rest...)}
+	case len(rest) == 0 && b.buf != nil:
+		c.sh.putBuf(b.buf)
+		*b = Buffer{}
+	}
+}
+
+// endOfInput handles the peer's FIN.
+func (c *Conn) endOfInput() {
+	c.flags |= eof
+	c.touch()
+	c.Fire(EOF{})
+	if c.flags&halfOpen == 0 && c.state == open {
+		c.Drain()
+	}
+}
+
+// readLingering throws input away until the peer closes.
+func (c *Conn) readLingering() {
+	n, err := c.recv(c.sh.read)
+	switch {
+	case err == unix.EAGAIN:
+	case err != nil || n == 0:
+		c.end(c.reason)
+	default:
+		c.sh.Stats.BytesIn += uint64(n)
+	}
+}
+
+// Pause stops the reading of input: the kernel's buffer fills and the peer has to wait. While paused, the end of the
+// stream and a reset by the peer go unnoticed.
+func (c *Conn) Pause() { c.check("Pause"); c.stopReading(paused) }
+
+// Resume ends Pause. What is unread in Recv comes again with a Read event.
+func (c *Conn) Resume() { c.check("Resume"); c.startReading(paused) }
+
+// Hold is Pause for protocol layers: the two do not undo each other.
+func (c *Conn) Hold() { c.check("Hold"); c.stopReading(held) }
+
+// Unhold ends Hold. It does not deliver again what is unread: see Redeliver.
+func (c *Conn) Unhold() {
+	c.check("Unhold")
+	if c.flags&held != 0 {
+		c.flags &^= held
+		c.touch()
+	}
+}
+
+// Paused reports whether Pause is in force.
+func (c *Conn) Paused() bool { return c.flags&paused != 0 }
+
+func (c *Conn) stopReading(why flags) {
+	if c.flags&why == 0 {
+		c.flags |= why
+		c.touch()
+	}
+}
+
+func (c *Conn) startReading(why flags) {
+	if c.flags&why != 0 {
+		c.flags &^= why
+		c.Redeliver()
+	}
+}
+
+// Redeliver asks for a Read event, with N 0, for what is unread in Recv: at the end of this turn, or in the next.
+func (c *Conn) Redeliver() {
+	c.flags |= redeliver
+	c.touch()
+}
+
+// SetHalfOpen keeps the connection open for writing when the peer has finished sending.
+func (c *Conn) SetHalfOpen(on bool) {
+	if on {
+		c.flags |= halfOpen
+	} else {
+		c.flags &^= halfOpen
+	}
+}

@@ -1,0 +1,109 @@
+package conn
+
+import (
+	"log/slog"
+	"math"
+	"math/bits"
+)
+
+// Loop is what a connection needs of the loop it lives on.
+type Loop interface {
+	// Touch asks for c.Settle before the loop sleeps. A connection calls it at most once until it is settled.
+	Touch(c *Conn)
+	// SetPoll starts or stops the Poll events of c.
+	SetPoll(c *Conn, on bool)
+}
+
+// Shared is what the connections of one loop have in common. The loop owns it.
+type Shared struct {
+	Loop  Loop
+	Log   *slog.Logger    // nil is silent, and costs nothing
+	Check func(op string) // nil, or panics when the caller is not on the loop's goroutine
+
+	// Now is the loop's clock, in nanoseconds of the monotonic clock, read once each turn.
+	Now int64
+	// NextDeadline is a lower bound of the times at which Expire of some connection has work.
+	NextDeadline int64
+
+	Stats Stats
+
+	read    []byte   // lent to the connection that is being read
+	scratch []byte   // joins small pieces for one write
+	pieces  [][]byte // of one writev
+	bufs    [numClasses][][]byte
+	queues  []*queue
+
+	// The events with data, reused.
+	evRead  Read
+	evWrite Write
+	evError Error
+	evClose Close
+}
+
+// Stats counts what happened on a loop since it began.
+type Stats struct {
+	Events   uint64 // handler calls
+	BytesIn  uint64
+	BytesOut uint64
+	Panics   uint64             // of handlers, timers and Do functions
+	Rejected uint64             // Writes turned away by RefuseOnFull
+	Closed   [NumReasons]uint64 // connections by the reason they ended for
+}
+
+const (
+	readSize    = 64 << 10
+	scratchSize = 16 << 10
+	minClass    = 9 // 512 bytes
+	maxClass    = 16
+	numClasses  = maxClass - minClass + 1
+	// poolBytes bounds what each size class keeps; what is over goes to the garbage collector.
+	poolBytes = 256 << 10
+	poolQueue = 1024
+)
+
+// NewShared returns what the connections of loop will share.
+func NewShared(loop Loop) *Shared {
+	return &Shared{
+		Loop:         loop,
+		NextDeadline: math.MaxInt64,
+		read:         make([]byte, readSize),
+		scratch:      make([]byte, 0, scratchSize),
+		pieces:       make([][]byte, 0, 64),
+	}
+}
+
+// class returns the size class whose buffers have room for n bytes, or -1 when n is past the largest.
+func class(n int) int {
+	k := bits.Len(uint(n - 1))
+	switch {
+	case k <= minClass:
+		return 0
+	case k > maxClass:
+		return -1
+	}
+	return k - minClass
+}
+
+// getBuf returns an empty buffer with room for at least n bytes.
+func (s *Shared) getBuf(n int) []byte {
+	k := class(n)
+	if k < 0 {
+		return make([]byte, 0, n)
+	}
+	if l := s.bufs[k]; len(l) > 0 {
+		b := l[len(l)-1]
+		l[len(l)-1] = nil
+		s.bufs[k] = l[:len(l)-1]
+		return b[:0]
+	}
+	return make([]byte, 0, 1<<(k+minClass))
+}
+
+// putBuf gives back a buffer that getBuf made. Others are left to the garbage collector.
+func (s *Shared) putBuf(b []byte) {
+	k := class(cap(b))
+	if k < 0 || cap(b) != 1<<(k+minClass) || len(s.bufs[k])<<(k+minClass) >= poolBytes {
+		return
+	}
+	s.bufs[k] = append(s.bufs[k], b)
+}

@@ -1,0 +1,300 @@
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// SocketOptions are the options of a listener and of the connections it accepts. The zero value has sane defaults.
+// "Listener" means that an option works on the listening socket alone, "connections" that every accepted connection has
+// it. What the platform does not know is refused with an error that wraps errors.ErrUnsupported. On a unix socket only
+// Linger, RecvBuf, SendBuf, RecvLowat and Backlog may be given.
+type SocketOptions struct {
+	// NoReuseAddr leaves SO_REUSEADDR off: binding to the port of a program that has just ended may then fail with
+	// EADDRINUSE for some minutes. Listener.
+	NoReuseAddr bool
+
+	// ReusePort is SO_REUSEPORT: several sockets of the same user may bind to one port. Linux spreads the connections
+	// over them. Listener.
+	ReusePort bool
+
+	// V6Only is IPV6_V6ONLY: the wildcard addresses tcp://:port and tcp://[::]:port take no IPv4. Listener.
+	V6Only bool
+
+	// Backlog is how many connections the kernel keeps ready for accept. 0 is the largest that the system allows
+	// (/proc/sys/net/core/somaxconn, or 4096 where that cannot be read); the kernel silently lowers what is above.
+	// Listener.
+	Backlog int
+
+	// DeferAccept is TCP_DEFER_ACCEPT, in whole seconds, rounded up: a connection is not accepted before its first
+	// bytes have come, or that time has passed. 0 is off. Linux. Listener.
+	DeferAccept time.Duration
+
+	// FastOpen is TCP_FASTOPEN: how many connections may be pending whose data came with the SYN. 0 is off. Linux.
+	// Listener.
+	FastOpen int
+
+	// Nagle leaves TCP_NODELAY off: small writes are held back while sent bytes are unacknowledged. Connections.
+	Nagle bool
+
+	// KeepAlive makes the kernel probe idle peers. Connections.
+	KeepAlive KeepAlive
+
+	// Linger says what closing does with unsent bytes. Connections.
+	Linger Linger
+
+	// RecvBuf is SO_RCVBUF in bytes, which Linux doubles for its own needs and caps at /proc/sys/net/core/rmem_max.
+	// 0 leaves the size to the kernel, which then adapts it. Connections.
+	RecvBuf int
+
+	// SendBuf is SO_SNDBUF in bytes, likewise, with wmem_max. Connections.
+	SendBuf int
+
+	// RecvLowat is SO_RCVLOWAT in bytes: with fewer than that to read, the poller stays silent. 0 means 1. Connections.
+	RecvLowat int
+
+	// MaxSeg is TCP_MAXSEG, the largest segment in bytes: 88 to 32767 on Linux. 0 leaves it to the kernel.
+	// Connections.
+	MaxSeg int
+}
+
+// KeepAlive is SO_KEEPALIVE and its times, in whole seconds, rounded up. The zero value is off; a zero field among
+// others means the system's default. A peer that answers none of Count probes ends the connection with reason TimedOut.
+type KeepAlive struct {
+	Idle     time.Duration // TCP_KEEPIDLE: silence before the first probe; Linux's default is 2 h
+	Interval time.Duration // TCP_KEEPINTVL: between probes; 75 s
+	Count    int           // TCP_KEEPCNT: unanswered probes; 9
+}
+
+// Linger is SO_LINGER. The zero value is off: close returns at once and the kernel goes on sending. With On and no
+// Timeout, close drops what is unsent and resets the connection. With a Timeout close waits until all is acknowledged,
+// and with it the loop: Conn.Drain and Conn.DrainLinger are better.
+type Linger struct {
+	On      bool
+	Timeout time.Duration // in whole seconds, rounded up
+}
+
+// sockopt names one socket option. Its number is unknown where the platform has none.
+type sockopt struct {
+	name       string
+	level, opt int
+}
+
+const unknown = -1
+
+// The options that all platforms have. The others are in tables of their own, by platform.
+var (
+	soReuseAddr = sockopt{"SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR}
+	soReusePort = sockopt{"SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT}
+	soKeepAlive = sockopt{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE}
+	soRecvBuf   = sockopt{"SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF}
+	soSendBuf   = sockopt{"SO_SNDBUF", unix.SOL_SOCKET, unix.SO_SNDBUF}
+	soRecvLowat = sockopt{"SO_RCVLOWAT", unix.SOL_SOCKET, unix.SO_RCVLOWAT}
+	tcpNoDelay  = sockopt{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY}
+	tcpMaxSeg   = sockopt{"TCP_MAXSEG", unix.IPPROTO_TCP, unix.TCP_MAXSEG}
+	ipv6Only    = sockopt{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY}
+)
+
+// set gives the option of fd a value.
+func (o sockopt) set(fd, value int) error {
+	switch {
+	case o.opt == unknown:
+		return fmt.Errorf("set %s: not known on %s: %w", o.name, runtime.GOOS, errors.ErrUnsupported)
+	case value < 0 || value > math.MaxInt32: // the kernel would see only the lower 32 bits
+		return fmt.Errorf("set %s: %d is out of range", o.name, value)
+	}
+	if err := unix.SetsockoptInt(fd, o.level, o.opt, value); err != nil {
+		return fmt.Errorf("set %s: %w", o.name, os.NewSyscallError("setsockopt", err))
+	}
+	return nil
+}
+
+// check refuses options that make no sense for a. An option that would do nothing is an error too, rather than silence.
+func (o *SocketOptions) check(a Addr) error {
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"Backlog", int64(o.Backlog)}, {"DeferAccept", int64(o.DeferAccept)}, {"FastOpen", int64(o.FastOpen)},
+		{"KeepAlive.Idle", int64(o.KeepAlive.Idle)}, {"KeepAlive.Interval", int64(o.KeepAlive.Interval)},
+		{"KeepAlive.Count", int64(o.KeepAlive.Count)}, {"Linger.Timeout", int64(o.Linger.Timeout)},
+		{"RecvBuf", int64(o.RecvBuf)}, {"SendBuf", int64(o.SendBuf)}, {"RecvLowat", int64(o.RecvLowat)},
+		{"MaxSeg", int64(o.MaxSeg)},
+	} {
+		if f.value < 0 {
+			return fmt.Errorf("option %s is negative", f.name)
+		}
+	}
+	if !o.Linger.On && o.Linger.Timeout != 0 {
+		return errors.New("option Linger.Timeout without Linger.On")
+	}
+	if a.Network == "unix" {
+		for _, f := range []struct {
+			name string
+			set  bool
+		}{
+			{"NoReuseAddr", o.NoReuseAddr}, {"ReusePort", o.ReusePort}, {"V6Only", o.V6Only},
+			{"DeferAccept", o.DeferAccept != 0}, {"FastOpen", o.FastOpen != 0}, {"Nagle", o.Nagle},
+			{"KeepAlive", o.KeepAlive != KeepAlive{}}, {"MaxSeg", o.MaxSeg != 0},
+		} {
+			if f.set {
+				return fmt.Errorf("option %s is for TCP", f.name)
+			}
+		}
+		return nil
+	}
+	if o.V6Only && !a.AddrPort.Addr().Is6() {
+		return errors.New("option V6Only with an IPv4 address")
+	}
+	return nil
+}
+
+// setListener sets the options of a socket that is about to be bound.
+func (o *SocketOptions) setListener(fd int, network string) error {
+	if network == "tcp" {
+		// On Linux SO_REUSEADDR never lets two listeners share a port; it only lets connections in TIME_WAIT pass.
+		if err := soReuseAddr.set(fd, oneIf(!o.NoReuseAddr)); err != nil {
+			return err
+		}
+		if o.ReusePort {
+			if err := soReusePort.set(fd, 1); err != nil {
+				return err
+			}
+		}
+		if o.DeferAccept > 0 {
+			if err := tcpDeferAccept.set(fd, seconds(o.DeferAccept)); err != nil {
+				return err
+			}
+		}
+		if o.FastOpen > 0 {
+			if err := tcpFastOpen.set(fd, o.FastOpen); err != nil {
+				return err
+			}
+		}
+	}
+	return o.setConnection(fd, network)
+}
+
+// setConnection sets the options that a connection has. On the listener, from which connections inherit them on Linux,
+// they must be there before listen: the size of the receive buffer and TCP_MAXSEG go into the handshake.
+func (o *SocketOptions) setConnection(fd int, network string) error {
+	for _, f := range []struct {
+		opt   sockopt
+		value int
+	}{{soRecvBuf, o.RecvBuf}, {soSendBuf, o.SendBuf}, {soRecvLowat, o.RecvLowat}, {tcpMaxSeg, o.MaxSeg}} {
+		if f.value > 0 {
+			if err := f.opt.set(fd, f.value); err != nil {
+				return err
+			}
+		}
+	}
+	if o.Linger.On {
+		if err := setLinger(fd, o.Linger); err != nil {
+			return err
+		}
+	}
+	if network != "tcp" {
+		return nil
+	}
+	if !o.Nagle {
+		if err := tcpNoDelay.set(fd, 1); err != nil {
+			return err
+		}
+	}
+	if o.KeepAlive != (KeepAlive{}) {
+		return setKeepAlive(fd, o.KeepAlive)
+	}
+	return nil
+}
+
+func setKeepAlive(fd int, k KeepAlive) error {
+	if k.Idle < 0 || k.Interval < 0 || k.Count < 0 {
+		return errors.New("set SO_KEEPALIVE: a time or count is negative")
+	}
+	for _, f := range []struct {
+		opt   sockopt
+		value int
+	}{{tcpKeepIdle, seconds(k.Idle)}, {tcpKeepInterval, seconds(k.Interval)}, {tcpKeepCount, k.Count}} {
+		if f.value > 0 {
+			if err := f.opt.set(fd, f.value); err != nil {
+				return err
+			}
+		}
+	}
+	return soKeepAlive.set(fd, oneIf(k != KeepAlive{}))
+}
+
+func setLinger(fd int, l Linger) error {
+	if l.Timeout < 0 || !l.On && l.Timeout != 0 {
+		return errors.New("set SO_LINGER: a timeout that is negative or without On")
+	}
+	v := unix.Linger{Onoff: int32(oneIf(l.On)), Linger: int32(seconds(l.Timeout))}
+	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, soLinger, &v); err != nil {
+		return fmt.Errorf("set SO_LINGER: %w", os.NewSyscallError("setsockopt", err))
+	}
+	return nil
+}
+
+// SetNoDelay sets TCP_NODELAY, which connections have unless SocketOptions.Nagle was given.
+func (c *Conn) SetNoDelay(on bool) error {
+	return c.setOption("SetNoDelay", func(fd int) error { return tcpNoDelay.set(fd, oneIf(on)) })
+}
+
+// SetKeepAlive sets SO_KEEPALIVE and its times; the zero KeepAlive turns it off.
+func (c *Conn) SetKeepAlive(k KeepAlive) error {
+	return c.setOption("SetKeepAlive", func(fd int) error { return setKeepAlive(fd, k) })
+}
+
+// SetLinger sets SO_LINGER. SetLinger(Linger{On: true}) makes Close reset the connection.
+func (c *Conn) SetLinger(l Linger) error {
+	return c.setOption("SetLinger", func(fd int) error { return setLinger(fd, l) })
+}
+
+// SetRecvBuffer sets SO_RCVBUF to n bytes.
+func (c *Conn) SetRecvBuffer(n int) error {
+	return c.setOption("SetRecvBuffer", func(fd int) error { return soRecvBuf.set(fd, n) })
+}
+
+// SetSendBuffer sets SO_SNDBUF to n bytes.
+func (c *Conn) SetSendBuffer(n int) error {
+	return c.setOption("SetSendBuffer", func(fd int) error { return soSendBuf.set(fd, n) })
+}
+
+// SetRecvLowat sets SO_RCVLOWAT to n bytes: with fewer than that to read there is no Read event.
+func (c *Conn) SetRecvLowat(n int) error {
+	return c.setOption("SetRecvLowat", func(fd int) error { return soRecvLowat.set(fd, n) })
+}
+
+// setOption runs set on the descriptor, unless that is closed and perhaps someone else's by now: then ErrClosed.
+func (c *Conn) setOption(op string, set func(fd int) error) error {
+	c.check(op)
+	if c.state == closed {
+		return ErrClosed
+	}
+	if err := set(int(c.fd)); err != nil {
+		return fmt.Errorf("conn: %w", err)
+	}
+	return nil
+}
+
+func oneIf(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// seconds rounds up, so that a short time does not become 0, which means off.
+func seconds(d time.Duration) int {
+	s := int64(d / time.Second)
+	if d%time.Second > 0 {
+		s++
+	}
+	return int(min(s, math.MaxInt32))
+}

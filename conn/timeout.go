@@ -1,0 +1,93 @@
+package conn
+
+import (
+	"errors"
+	"math"
+	"time"
+)
+
+// Timeouts cost a store and a comparison when they are set or moved. Shared.NextDeadline is a lower bound of all of them;
+// when it has come the loop calls Expire of every connection, which finds the true next one. Activity only moves a
+// connection's timeout away, so the bound stays a bound.
+
+var (
+	errIdle     = errors.New("no byte came or went for the idle timeout")
+	errStalled  = errors.New("the peer took no byte for the write timeout")
+	errDeadline = errors.New("the peer did not close in time")
+)
+
+// SetDeadline has the Deadline event fired once when d has passed, a tenth of a second late at worst with few
+// connections; 0 or less cancels. There is one slot, which belongs to the protocol layer where there is one; programs have
+// Manager.AfterFunc.
+func (c *Conn) SetDeadline(d time.Duration) {
+	c.check("SetDeadline")
+	if d <= 0 {
+		c.deadline = 0
+		return
+	}
+	c.deadline = c.sh.Now + int64(d)
+	if c.deadline < c.sh.NextDeadline {
+		c.sh.NextDeadline = c.deadline
+	}
+}
+
+// SetIdleTimeout closes the connection when no byte has come or gone for d; 0 is never.
+func (c *Conn) SetIdleTimeout(d time.Duration) {
+	l := *c.limits
+	l.Idle = d
+	c.SetLimits(&l)
+}
+
+// SetWriteTimeout closes the connection when bytes are queued and the peer has taken none for d; negative is never.
+func (c *Conn) SetWriteTimeout(d time.Duration) {
+	l := *c.limits
+	l.Stall = d
+	c.SetLimits(&l)
+}
+
+// nextDeadline returns when Expire has something to do at the earliest.
+func (c *Conn) nextDeadline() int64 {
+	t := int64(math.MaxInt64)
+	if c.state == closed || c.flags&listening != 0 {
+		return t
+	}
+	if c.deadline != 0 {
+		t = c.deadline
+	}
+	if d := c.limits.Idle; d > 0 {
+		t = min(t, c.lastActive+int64(d))
+	}
+	if d := c.limits.Stall; d > 0 && c.Pending() > 0 {
+		t = min(t, c.lastSent+int64(d))
+	}
+	return t
+}
+
+// noteDeadline tells the loop of a deadline that may have become the first.
+func (c *Conn) noteDeadline() {
+	if t := c.nextDeadline(); t < c.sh.NextDeadline {
+		c.sh.NextDeadline = t
+	}
+}
+
+// Expire does what is due at Shared.Now and returns when it has to be called again at the latest.
+func (c *Conn) Expire() int64 {
+	now := c.sh.Now
+	if c.nextDeadline() > now || c.state >= closing {
+		return c.nextDeadline()
+	}
+	switch {
+	case c.limits.Stall > 0 && c.Pending() > 0 && c.lastSent+int64(c.limits.Stall) <= now:
+		c.Fail(Stalled, errStalled)
+	case c.limits.Idle > 0 && c.lastActive+int64(c.limits.Idle) <= now:
+		c.Fail(Idle, errIdle)
+	case c.state == open:
+		c.deadline = 0
+		c.Fire(Deadline{})
+	case c.state == lingering:
+		c.end(c.reason)
+	default:
+		c.Fail(DeadlineOver, errDeadline)
+	}
+	return c.nextDeadline()
+}

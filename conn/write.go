@@ -1,0 +1,331 @@
+package conn
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	ErrClosed    = errors.New("conn: the connection is closed or closing")
+	ErrSendLimit = errors.New("conn: the send queue is full")
+	ErrRecvLimit = errors.New("conn: more unread input than the receive limit allows")
+)
+
+// queue is what waits to be sent. It belongs to a connection only while there is something in it.
+//
+// Bytes given to Write are copied to own. Buffers given to WriteShared are referred to by parts, which then says in what
+// order they and the stretches of own go out; own bytes behind the last part follow at the end.
+type queue struct {
+	own    []byte
+	off    int // own[:off] is sent
+	placed int // own[:placed] is accounted for by parts
+	size   int // bytes in all
+	parts  []part
+	first  int // parts[:first] are sent
+}
+
+// part is a shared buffer, or, when p is nil, the next n bytes of own.
+type part struct {
+	p []byte
+	n int
+}
+
+// Write queues a copy of p, to be sent at the end of the turn. It never blocks. It returns ErrClosed, or ErrSendLimit
+// when the queue would grow past the send limit; nothing of p is queued then.
+func (c *Conn) Write(p []byte) (int, error) {
+	q, err := c.room(len(p))
+	if q == nil {
+		return 0, err
+	}
+	if cap(q.own)-len(q.own) < len(p) {
+		c.sh.growOwn(q, len(p))
+	}
+	q.own = append(q.own, p...)
+	c.queued(q, len(p))
+	return len(p), nil
+}
+
+// WriteString is Write for a string.
+func (c *Conn) WriteString(s string) (int, error) {
+	q, err := c.room(len(s))
+	if q == nil {
+		return 0, err
+	}
+	if cap(q.own)-len(q.own) < len(s) {
+		c.sh.growOwn(q, len(s))
+	}
+	q.own = append(q.own, s...)
+	c.queued(q, len(s))
+	return len(s), nil
+}
+
+// WriteShared queues p itself, without a copy: p must never change again. Many connections may share one p.
+func (c *Conn) WriteShared(p []byte) error {
+	q, err := c.room(len(p))
+	if q == nil {
+		return err
+	}
+	if n := len(q.own) - q.placed; n > 0 {
+		q.parts = append(q.parts, part{n: n})
+		q.placed = len(q.own)
+	}
+	q.parts = append(q.parts, part{p: p, n: len(p)})
+	c.queued(q, len(p))
+	return nil
+}
+
+// AvailableBuffer returns an empty buffer to append to and to pass to Write at once, which then copies nothing as long
+// as it has not outgrown its capacity.
+func (c *Conn) AvailableBuffer() []byte {
+	if c.state != open {
+		return nil
+	}
+	q := c.out
+	if q == nil {
+		q = c.sh.getQueue()
+		c.out = q
+	}
+	if cap(q.own)-len(q.own) < minRoom {
+		c.sh.growOwn(q, minRoom)
+	}
+	return q.own[len(q.own):]
+}
+
+// Pending returns the number of bytes queued and not yet taken by the kernel.
+func (c *Conn) Pending() int {
+	if c.out == nil {
+		return 0
+	}
+	return c.out.size
+}
+
+// Congested reports whether the send queue is above half its limit and has not yet fallen below a quarter. Nothing is
+// read from a congested connection; a layer that has buffered input should leave it until a Write or Drained event.
+func (c *Conn) Congested() bool { return c.flags&congested != 0 }
+
+// room returns the queue with room in own for n more bytes, or nil when n bytes cannot be queued (or n is 0).
+func (c *Conn) room(n int) (*queue, error) {
+	c.check("Write")
+	if c.state != open || c.flags&shutWrite != 0 {
+		return nil, ErrClosed
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	q := c.out
+	if q == nil {
+		q = c.sh.getQueue()
+		c.out = q
+	}
+	if q.size+n > c.limits.Send {
+		if c.limits.OnFull == CloseOnFull {
+			c.Fail(SendLimit, ErrSendLimit)
+		} else {
+			c.sh.Stats.Rejected++
+		}
+		return nil, ErrSendLimit
+	}
+	return q, nil
+}
+
+// queued accounts for n bytes just put into q.
+func (c *Conn) queued(q *queue, n int) {
+	if q.size == 0 {
+		c.lastSent = c.sh.Now
+		if c.limits.Stall > 0 {
+			c.noteDeadline()
+		}
+	}
+	q.size += n
+	if q.size > c.limits.HighWater {
+		c.flags |= aboveHigh
+		if q.size > c.limits.Send/2 && c.flags&congested == 0 {
+			c.flags |= congested
+		}
+	}
+	c.touch()
+}
+
+// flushMax bounds what one connection sends in one turn, so that a long queue does not keep the others waiting.
+const flushMax = 256 << 10
+
+// flush sends what is queued, in one system call where it fits. After a short write it waits for the poller.
+func (c *Conn) flush() {
+	q := c.out
+	if q == nil {
+		return
+	}
+	sent := 0
+	for q.size > 0 && sent < flushMax {
+		asked, n, err := c.sendSome(q)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil && err != unix.EAGAIN {
+			c.Fail(ErrnoReason(err), err)
+			return
+		}
+		if n > 0 {
+			q.advance(n)
+			sent += n
+		}
+		if n < asked {
+			c.flags |= blocked
+			break
+		}
+	}
+	if q.size > 0 && c.flags&blocked == 0 {
+		c.flags |= blocked // the poller will say writable at once
+	}
+	if q.size == 0 {
+		c.out = nil
+		c.sh.putQueue(q)
+	}
+	if sent > 0 {
+		c.afterWrite(sent)
+	}
+}
+
+// afterWrite fires Write, and Drained where it is due.
+func (c *Conn) afterWrite(n int) {
+	c.lastSent = c.sh.Now
+	c.lastActive = c.sh.Now
+	c.sh.Stats.BytesOut += uint64(n)
+	if c.flags&congested != 0 && c.Pending() < c.limits.Send/4 {
+		c.flags &^= congested
+	}
+	ev := &c.sh.evWrite
+	ev.N = n
+	c.Fire(ev)
+	if c.flags&aboveHigh != 0 && c.Pending() == 0 {
+		c.flags &^= aboveHigh
+		c.Fire(Drained{})
+	}
+}
+
+// sendSome makes one system call, and returns how many bytes it was asked to send and how many it took.
+func (c *Conn) sendSome(q *queue) (asked, n int, err error) {
+	if q.first == len(q.parts) {
+		return c.send(limit(q.own[q.off:]))
+	}
+	if p := q.parts[q.first].p; p != nil && q.size == len(p) {
+		return c.send(limit(p))
+	}
+	// Small pieces are joined: a copy of a few hundred bytes costs less than one more element of a writev.
+	if q.size <= scratchSize {
+		b := c.sh.scratch[:0]
+		for p := range q.pieces {
+			b = append(b, p...)
+		}
+		return c.send(b)
+	}
+	vec := c.sh.pieces[:0]
+	for p := range q.pieces {
+		vec = append(vec, p)
+		asked += len(p)
+		if len(vec) == cap(vec) || asked >= flushMax {
+			break
+		}
+	}
+	if c.flags&tracing != 0 {
+		c.dumpAll("send", vec)
+	}
+	n, err = c.tr.Writev(int(c.fd), vec)
+	clear(vec)
+	return asked, max(n, 0), err
+}
+
+func (c *Conn) send(p []byte) (asked, n int, err error) {
+	n, err = c.tr.Write(int(c.fd), p)
+	if c.flags&tracing != 0 && n > 0 {
+		c.dump("send", p[:n])
+	}
+	return len(p), max(n, 0), err
+}
+
+func limit(p []byte) []byte {
+	if len(p) > flushMax {
+		return p[:flushMax]
+	}
+	return p
+}
+
+// pieces yields the unsent bytes in order.
+func (q *queue) pieces(yield func([]byte) bool) {
+	off := q.off
+	for _, t := range q.parts[q.first:] {
+		p := t.p
+		if p == nil {
+			p = q.own[off : off+t.n]
+			off += t.n
+		}
+		if !yield(p) {
+			return
+		}
+	}
+	if off < len(q.own) {
+		yield(q.own[off:])
+	}
+}
+
+// advance marks n bytes as sent.
+func (q *queue) advance(n int) {
+	q.size -= n
+	for n > 0 && q.first < len(q.parts) {
+		t := &q.parts[q.first]
+		k := min(n, t.n)
+		n -= k
+		t.n -= k
+		if t.p == nil {
+			q.off += k
+		} else {
+			t.p = t.p[k:]
+		}
+		if t.n > 0 {
+			return
+		}
+		*t = part{}
+		q.first++
+	}
+	q.off += n
+}
+
+func (s *Shared) getQueue() *queue {
+	if n := len(s.queues); n > 0 {
+		q := s.queues[n-1]
+		s.queues = s.queues[:n-1]
+		return q
+	}
+	return new(queue)
+}
+
+// putQueue gives back a queue that is empty or no longer wanted.
+func (s *Shared) putQueue(q *queue) {
+	if q.own != nil {
+		s.putBuf(q.own)
+	}
+	clear(q.parts)
+	if cap(q.parts) > 64 {
+		q.parts = nil
+	}
+	*q = queue{parts: q.parts[:0]}
+	if len(s.queues) < poolQueue {
+		s.queues = append(s.queues, q)
+	}
+}
+
+// growOwn makes room for n more bytes in q.own, dropping what is sent.
+func (s *Shared) growOwn(q *queue, n int) {
+	live := q.own[q.off:]
+	if q.off > 0 && len(live)+n <= cap(q.own) && q.off >= len(live) {
+		k := copy(q.own, live)
+		q.own = q.own[:k]
+	} else {
+		bigger := append(s.getBuf(max(len(live)+n, 2*len(live))), live...)
+		s.putBuf(q.own)
+		q.own = bigger
+	}
+	q.placed -= q.off
+	q.off = 0
+}
