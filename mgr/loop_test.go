@@ -1,0 +1,202 @@
+package mgr_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/mgr"
+)
+
+// underBoth runs a test with each poller of this system.
+func underBoth(t *testing.T, f func(t *testing.T, o mgr.Options)) {
+	for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
+		t.Run(p.String(), func(t *testing.T) { f(t, mgr.Options{Poller: p}) })
+	}
+}
+
+// loop is a manager that runs in a goroutine of its own until the test ends.
+type loop struct {
+	*mgr.Manager
+	t    *testing.T
+	addr string
+	ran  chan error
+}
+
+// start opens a listener with h on a free port and runs the loop.
+func start(t *testing.T, o mgr.Options, h conn.Handler, lo ...mgr.ListenOptions) *loop {
+	t.Helper()
+	m, err := mgr.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := m.Listen("tcp://127.0.0.1:0", h, lo...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lp := &loop{Manager: m, t: t, addr: l.LocalAddr().String(), ran: make(chan error, 1)}
+	go func() { lp.ran <- m.Run(context.Background()) }()
+	t.Cleanup(func() {
+		m.Close()
+		if err := <-lp.ran; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return lp
+}
+
+func (l *loop) dial() net.Conn {
+	l.t.Helper()
+	c, err := net.Dial("tcp", l.addr)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	l.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// on runs f on the loop and waits for it.
+func (l *loop) on(f func()) {
+	l.t.Helper()
+	done := make(chan struct{})
+	if err := l.Do(func() { defer close(done); f() }); err != nil {
+		l.t.Fatal(err)
+	}
+	<-done
+}
+
+func (l *loop) stats() (s mgr.Stats) {
+	l.on(func() { s = l.Stats() })
+	return s
+}
+
+// until polls cond on the loop, which a test uses for what has no event of its own.
+func (l *loop) until(what string, cond func() bool) {
+	l.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		ok := false
+		l.on(func() { ok = cond() })
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("still not: %s", what)
+		}
+	}
+}
+
+func echo(c *conn.Conn, ev conn.Event) {
+	if _, ok := ev.(*conn.Read); ok {
+		c.Write(c.Recv.Bytes())
+		c.Recv.Discard(c.Recv.Len())
+	}
+}
+
+func wantRead(t *testing.T, c net.Conn, want string) {
+	t.Helper()
+	b := make([]byte, len(want))
+	if _, err := io.ReadFull(c, b); err != nil || string(b) != want {
+		t.Fatalf("read %q, %v; want %q", b, err, want)
+	}
+}
+
+func wantEOF(t *testing.T, c net.Conn) {
+	t.Helper()
+	if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
+		t.Fatalf("read %q, %v; want the end of the stream", b, err)
+	}
+}
+
+func TestEchoesWhatItReads(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		l := start(t, o, echo)
+		c := l.dial()
+		fmt.Fprint(c, "one")
+		wantRead(t, c, "one")
+		big := strings.Repeat("0123456789abcdef", 1<<18)
+		go io.WriteString(c, big)
+		wantRead(t, c, big)
+	})
+}
+
+// recorder notes the events of all connections, by their types.
+type recorder struct {
+	mu    sync.Mutex
+	notes []string
+	h     conn.Handler
+	ended chan conn.Reason
+}
+
+func record(h conn.Handler) *recorder { return &recorder{h: h, ended: make(chan conn.Reason, 100)} }
+
+func (r *recorder) handle(c *conn.Conn, ev conn.Event) {
+	if c.IsListener() {
+		return
+	}
+	r.mu.Lock()
+	note := strings.TrimPrefix(strings.TrimPrefix(fmt.Sprintf("%T", ev), "*"), "conn.")
+	if len(r.notes) == 0 || r.notes[len(r.notes)-1] != note {
+		r.notes = append(r.notes, note)
+	}
+	r.mu.Unlock()
+	if r.h != nil {
+		r.h(c, ev)
+	}
+	if ev, ok := ev.(*conn.Close); ok {
+		r.ended <- ev.Reason
+	}
+}
+
+func (r *recorder) want(t *testing.T, why conn.Reason, events string) {
+	t.Helper()
+	if got := <-r.ended; got != why {
+		t.Errorf("ended because %v, want %v", got, why)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if got := strings.Join(r.notes, " "); got != events {
+		t.Errorf("events %q, want %q", got, events)
+	}
+}
+
+func TestEventsComeInOrderAndCloseIsLast(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		r := record(echo)
+		l := start(t, o, r.handle)
+		c := l.dial()
+		fmt.Fprint(c, "x")
+		wantRead(t, c, "x")
+		c.Close()
+		r.want(t, conn.PeerClosed, "Open Accept Read Write EOF Close")
+	})
+}
+
+func TestResetIsAnErrorWithItsErrno(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		got := make(chan error, 1)
+		r := record(func(c *conn.Conn, ev conn.Event) {
+			if ev, ok := ev.(*conn.Error); ok {
+				got <- ev.Err
+			}
+		})
+		l := start(t, o, r.handle)
+		c := l.dial()
+		l.until("accepted", func() bool { return l.Stats().Accepts == 1 })
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+		r.want(t, conn.Reset, "Open Accept Error Close")
+		if err := <-got; !errors.Is(err, unix.ECONNRESET) {
+			t.Errorf("error %v, want ECONNRESET", err)
+		}
+	})
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package mgr
+
+const raceEnabled = false

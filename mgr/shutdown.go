@@ -1,0 +1,78 @@
+package mgr
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed4930a636/mangusta/conn"
+)
+
+// Shutdown stops accepting, lets the protocol layers finish what they are doing (HTTP its answers, WebSocket its close
+// handshake), and returns nil when the last connection has ended. When ctx is done first, the rest is cut and its error
+// returned. The manager is closed afterwards: Run returns nil, Poll ErrClosed.
+//
+// It needs no running loop: between calls of Poll it turns the loop itself. Called from a handler it begins the shutdown and
+// returns at once. Safe for concurrent use.
+func (m *Manager) Shutdown(ctx context.Context) error {
+	if m.onLoop() {
+		m.beginShutdown()
+		return nil
+	}
+	if err := m.pair.Send(message{do: m.beginShutdown}); err != nil {
+		return err
+	}
+	for !m.isDone() {
+		if ctx.Err() != nil {
+			m.Close()
+			return ctx.Err()
+		}
+		if err := m.help(ctx); err != nil && err != ErrClosed {
+			return err
+		}
+	}
+	return nil
+}
+
+// help turns the loop when nobody else does, and otherwise waits a little for who does.
+func (m *Manager) help(ctx context.Context) error {
+	const patience = 20 * time.Millisecond
+	if m.mu.TryLock() {
+		defer m.mu.Unlock()
+		m.own(goroutine())
+		defer m.own(0)
+		return m.once(patience)
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-m.done:
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	return nil
+}
+
+// beginShutdown closes the listeners and tells the connections.
+func (m *Manager) beginShutdown() {
+	if m.shutting {
+		return
+	}
+	m.shutting = true
+	for _, l := range m.listeners {
+		l.c.SetReason(conn.ShuttingDown)
+		l.c.Close()
+	}
+	for _, c := range m.conns {
+		if c == nil || c.IsListener() || c.IsClosed() {
+			continue
+		}
+		m.guard(func() {
+			m.current = c
+			c.SetReason(conn.ShuttingDown)
+			c.Fire(conn.Shutdown{})
+			if !c.HasProtocol() {
+				c.Drain()
+			}
+		})
+	}
+}
