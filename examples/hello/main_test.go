@@ -1,0 +1,38 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/seed4930a636/mangusta/examples/internal/programtest"
+)
+
+func TestGreetsAndEchoes(t *testing.T) {
+	p := programtest.Start(t, "http://127.0.0.1:0")
+
+	resp, err := http.Get("http://" + p.Addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); !strings.HasPrefix(string(b), "Hello, 127.0.0.1:") {
+		t.Errorf("got %q, %v", b, err)
+	}
+
+	c, _, _, err := ws.Dial(t.Context(), "ws://"+p.Addr+"/ws")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := wsutil.WriteClientText(c, []byte("ciao")); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := wsutil.ReadServerText(c); string(b) != "ciao" {
+		t.Errorf("echoed %q, %v", b, err)
+	}
+}

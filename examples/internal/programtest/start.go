@@ -1,0 +1,76 @@
+// Package programtest starts the example programs for their tests, as processes of their own.
+package programtest
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Program is a running example.
+type Program struct {
+	Addr string // HOST:PORT that it listens on
+	t    *testing.T
+	cmd  *exec.Cmd
+	done chan error
+}
+
+var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
+
+// Start builds the program in the current directory and runs it with args; it must say where it listens on standard
+// output or error. The program is ended with the test.
+func Start(t *testing.T, args ...string) *Program {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "program")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Program{t: t, cmd: exec.Command(bin, args...), done: make(chan error, 1)}
+	p.cmd.Stdout, p.cmd.Stderr = w, w
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	go func() { p.done <- p.cmd.Wait() }()
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		r.Close()
+	})
+	out := bufio.NewReader(r)
+	for p.Addr == "" {
+		line, err := out.ReadString('\n')
+		if m := listening.FindStringSubmatch(line); m != nil {
+			p.Addr = m[1]
+		}
+		if err != nil {
+			t.Fatalf("the program ended without listening: %v %q", err, line)
+		}
+	}
+	go io.Copy(io.Discard, out) // so that it never waits for us to read
+	return p
+}
+
+// Terminate sends SIGTERM and returns how the program ended, which must be within the given time.
+func (p *Program) Terminate(within time.Duration) error {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	select {
+	case err := <-p.done:
+		return err
+	case <-time.After(within):
+		p.t.Fatalf("the program did not end within %v of SIGTERM", within)
+		return nil
+	}
+}

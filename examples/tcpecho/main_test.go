@@ -1,0 +1,32 @@
+package main
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/seed4930a636/mangusta/examples/internal/programtest"
+)
+
+func TestSendsBackWhatItGets(t *testing.T) {
+	for _, poller := range []string{"epoll", "select"} {
+		t.Run(poller, func(t *testing.T) {
+			p := programtest.Start(t, "-listen", "127.0.0.1:0", "-poller", poller, "-hexdump")
+			c, err := net.Dial("tcp", p.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(10 * time.Second))
+			io.WriteString(c, "ciao\n")
+			b := make([]byte, 5)
+			if _, err := io.ReadFull(c, b); err != nil || string(b) != "ciao\n" {
+				t.Fatalf("got %q, %v", b, err)
+			}
+			if err := p.Terminate(5 * time.Second); err != nil {
+				t.Errorf("ended with %v", err)
+			}
+		})
+	}
+}

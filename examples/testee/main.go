@@ -1,0 +1,117 @@
+// Command testee is the server that conformance suites and load tools run against.
+//
+//	GET /plaintext    Hello, World!
+//	any /echo         the request's body
+//	GET /headers      the request's header fields, one a line
+//	GET /status/204   204
+//	GET /static/...   the files of -dir
+//	GET /ws           WebSocket: echo; a message that begins with B goes to every open WebSocket
+package main
+
+import (
+	"flag"
+	"os"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/examples/internal/program"
+	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/mgr"
+	"github.com/seed4930a636/mangusta/websocket"
+)
+
+var hello = []byte("Hello, World!")
+
+type testee struct {
+	m   *mgr.Manager
+	dir *os.Root // nil without -dir
+	ws  websocket.Options
+}
+
+func (t *testee) handle(c *conn.Conn, ev conn.Event) {
+	switch ev := ev.(type) {
+	case *http.Message:
+		t.request(c, ev)
+	case *websocket.Message:
+		t.message(c, ev)
+	}
+}
+
+func (t *testee) request(c *conn.Conn, m *http.Message) {
+	switch path := string(m.Path); {
+	case path == "/echo":
+		http.ReplyBytes(c, 200, "application/octet-stream", m.Body)
+	case path == "/plaintext":
+		if get(c, m) {
+			http.ReplyBytes(c, 200, "text/plain", hello)
+		}
+	case path == "/headers":
+		if get(c, m) {
+			headers(c, m)
+		}
+	case path == "/status/204":
+		if get(c, m) {
+			http.ReplyBytes(c, 204, "", nil)
+		}
+	case path == "/ws":
+		websocket.Upgrade(c, m, &t.ws)
+	case m.Match("/static/#") && t.dir != nil:
+		http.ServeFS(c, m, t.dir.FS(), http.FileOptions{Prefix: "/static/"})
+	default:
+		http.Error(c, 404)
+	}
+}
+
+// get answers methods other than GET and HEAD with 405.
+func get(c *conn.Conn, m *http.Message) bool {
+	if m.Method == "GET" || m.Method == "HEAD" {
+		return true
+	}
+	http.SetHeader(c, "Allow", "GET, HEAD")
+	http.Error(c, 405)
+	return false
+}
+
+func headers(c *conn.Conn, m *http.Message) {
+	var b []byte
+	for _, f := range m.Headers() {
+		b = append(b, f.Name...)
+		b = append(b, ": "...)
+		b = append(b, f.Value...)
+		b = append(b, '\n')
+	}
+	http.ReplyBytes(c, 200, "text/plain", b)
+}
+
+func (t *testee) message(c *conn.Conn, msg *websocket.Message) {
+	if len(msg.Data) == 0 || msg.Data[0] != 'B' {
+		websocket.Send(c, msg.Op, msg.Data)
+		return
+	}
+	frame := websocket.Prepare(msg.Op, msg.Data)
+	t.m.Broadcast(func(c *conn.Conn) {
+		if websocket.Is(c) {
+			websocket.SendPrepared(c, frame)
+		}
+	})
+}
+
+func main() {
+	flags := program.Register("127.0.0.1:9001")
+	dir := flag.String("dir", "", "`directory` whose files /static/ serves")
+	maxMessage := flag.Int("max-message", 64<<20, "largest WebSocket message, in `bytes`")
+	maxBody := flag.Int64("max-body", 64<<20, "largest request body, in `bytes`")
+	flag.Parse()
+
+	// What is echoed must fit into the send queue, with room for the messages that follow.
+	limits := conn.Limits{Send: 2*max(*maxMessage, int(*maxBody)) + 1<<20}
+	m, err := flags.Manager(mgr.Options{Limits: limits})
+	program.Check(err)
+	t := &testee{m: m, ws: websocket.Options{MaxMessage: *maxMessage, Origins: []string{"*"}}}
+	if *dir != "" {
+		t.dir, err = os.OpenRoot(*dir)
+		program.Check(err)
+	}
+	l, err := http.Listen(m, flags.URL(), t.handle, http.Options{MaxBody: *maxBody})
+	program.Check(err)
+	program.Check(program.Run(m, l))
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/seed4930a636/mangusta/examples/internal/programtest"
+)
+
+func underBoth(t *testing.T, f func(t *testing.T, p *programtest.Program)) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte("<p>a page"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, poller := range []string{"epoll", "select"} {
+		t.Run(poller, func(t *testing.T) {
+			f(t, programtest.Start(t, "-listen", "127.0.0.1:0", "-poller", poller, "-dir", dir,
+				"-max-message", "1000000", "-max-body", "2000000"))
+		})
+	}
+}
+
+func TestAnswersEveryRoute(t *testing.T) {
+	big := strings.Repeat("0123456789", 200_000)
+	cases := []struct {
+		method, path, body string
+		status             int
+		contentType, want  string
+	}{
+		{"GET", "/plaintext", "", 200, "text/plain", "Hello, World!"},
+		{"HEAD", "/plaintext", "", 200, "text/plain", ""},
+		{"POST", "/plaintext", "x", 405, "text/plain; charset=utf-8", "405 Method Not Allowed\n"},
+		{"POST", "/echo", "the body", 200, "application/octet-stream", "the body"},
+		{"PUT", "/echo", big, 200, "application/octet-stream", big},
+		{"POST", "/echo", big + "1", 413, "text/plain; charset=utf-8", "413 Content Too Large\n"},
+		{"GET", "/status/204", "", 204, "", ""},
+		{"GET", "/static/page.html", "", 200, "text/html; charset=utf-8", "<p>a page"},
+		{"HEAD", "/static/page.html", "", 200, "text/html; charset=utf-8", ""},
+		{"GET", "/static/../main.go", "", 404, "text/plain; charset=utf-8", "404 Not Found\n"},
+		{"GET", "/nothing", "", 404, "text/plain; charset=utf-8", "404 Not Found\n"},
+	}
+	underBoth(t, func(t *testing.T, p *programtest.Program) {
+		for _, tc := range cases {
+			req, err := http.NewRequest(tc.method, "http://"+p.Addr+tc.path, strings.NewReader(tc.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatalf("%s %s: %v", tc.method, tc.path, err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != tc.status || resp.Header.Get("Content-Type") != tc.contentType || string(b) != tc.want {
+				t.Errorf("%s %s: %s %q %.40q %v", tc.method, tc.path, resp.Status, resp.Header.Get("Content-Type"), b, err)
+			}
+		}
+	})
+}
+
+func TestListsTheHeaderFieldsInOrder(t *testing.T) {
+	underBoth(t, func(t *testing.T, p *programtest.Program) {
+		req, _ := http.NewRequest("GET", "http://"+p.Addr+"/headers", nil)
+		req.Header.Set("User-Agent", "test")
+		req.Header.Set("Zebra", "1")
+		req.Header.Set("Accept-Encoding", "identity")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		want := fmt.Sprintf("Host: %s\nUser-Agent: test\nAccept-Encoding: identity\nZebra: 1\n", p.Addr)
+		if string(b) != want {
+			t.Errorf("got %q, %v; want %q", b, err, want)
+		}
+	})
+}
+
+func TestEchoesAndBroadcastsMessages(t *testing.T) {
+	underBoth(t, func(t *testing.T, p *programtest.Program) {
+		var conns [3]struct {
+			io.ReadWriteCloser
+		}
+		for i := range conns {
+			c, _, _, err := ws.Dial(t.Context(), "ws://"+p.Addr+"/ws")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.SetDeadline(time.Now().Add(10 * time.Second))
+			defer c.Close()
+			conns[i].ReadWriteCloser = c
+		}
+		wsutil.WriteClientBinary(conns[0], []byte("only back"))
+		if b, op, err := wsutil.ReadServerData(conns[0]); string(b) != "only back" || op != ws.OpBinary {
+			t.Fatalf("echo: %q %v %v", b, op, err)
+		}
+		wsutil.WriteClientText(conns[1], []byte("Ball of you"))
+		for i, c := range conns {
+			if b, op, err := wsutil.ReadServerData(c); string(b) != "Ball of you" || op != ws.OpText {
+				t.Fatalf("broadcast to %d: %q %v %v", i, b, op, err)
+			}
+		}
+		wsutil.WriteClientBinary(conns[2], bytes.Repeat([]byte("x"), 1_000_001))
+		_, _, err := wsutil.ReadServerData(conns[2])
+		if closed, ok := err.(wsutil.ClosedError); !ok || closed.Code != ws.StatusMessageTooBig {
+			t.Errorf("too big a message: %v, want close code 1009", err)
+		}
+	})
+}
+
+func TestEndsGracefullyOnSIGTERM(t *testing.T) {
+	underBoth(t, func(t *testing.T, p *programtest.Program) {
+		c, _, _, err := ws.Dial(t.Context(), "ws://"+p.Addr+"/ws")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ended := make(chan error, 1)
+		go func() {
+			_, _, err := wsutil.ReadServerData(c) // answers the close frame
+			ended <- err
+		}()
+		if err := p.Terminate(5 * time.Second); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+		err = <-ended
+		if closed, ok := err.(wsutil.ClosedError); !ok || closed.Code != ws.StatusGoingAway {
+			t.Errorf("the WebSocket ended with %v, want close code 1001", err)
+		}
+	})
+}
