@@ -1,0 +1,19 @@
+module github.com/seed4930a636/mangusta/examples
+
+go 1.26.0
+
+require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+	github.com/gobwas/ws v1.5.0
+	github.com/prometheus/procfs v0.23.0
+	github.com/seed4930a636/mangusta v0.0.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+	github.com/gobwas/httphead v0.1.0 // indirect
+)
+
+replace github.com/seed4930a636/mangusta => ../
