@@ -1,0 +1,43 @@
+// Package websocket is a WebSocket endpoint (RFC 6455) on the event loop.
+//
+// A handler of an HTTP listener turns a request into a WebSocket, and then gets the messages:
+//
+//	func handle(c *conn.Conn, ev conn.Event) {
+//		switch ev := ev.(type) {
+//		case *http.Message:
+//			websocket.Upgrade(c, ev, nil)
+//		case *websocket.Message:
+//			websocket.Send(c, ev.Op, ev.Data)
+//		case *websocket.Control:
+//			if ev.Op == websocket.Close {
+//				log.Print(ev.Code, ev.Reason, ev.Clean)
+//			}
+//		}
+//	}
+//
+// # Events
+//
+// *Open comes once, inside Upgrade. *Message is a whole message, text already checked to be UTF-8. *Control is a ping
+// (answered before the event), a pong, or the end. Events and their bytes are valid until the handler returns.
+//
+// # The end
+//
+// Every WebSocket that had an Open gets exactly one *Control with Op Close, before conn.Close. No message follows it.
+// Its Code and Reason are
+//   - those of the peer's Close frame, when one came, whoever began: Clean is true, CloseNoStatus stands for an empty frame;
+//   - those that this side failed the connection with, when the peer broke the protocol or a limit: Clean is false;
+//   - CloseAbnormal (1006) and no reason, when the connection vanished, was closed without a Close frame, or the peer did
+//     not answer ours in time: Clean is false.
+//
+// # Sending
+//
+// Send, Writer, SendPrepared and CloseWith queue and never block; they return ErrClosed once this side has sent its Close
+// frame. Like everything on a connection they belong to the loop's goroutine. A message for many connections is built
+// once, on any goroutine, with Prepare.
+//
+// # Bounds
+//
+// A message may have Options.MaxMessage bytes; one that is larger is refused with 1009 as soon as a frame header says so,
+// before anything is kept of it. While the send queue is congested no frame is processed, so that a peer that sends pings
+// and reads nothing is stopped by its own full socket, and no pong is lost.
+package websocket

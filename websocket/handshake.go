@@ -1,0 +1,142 @@
+package websocket
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+)
+
+// A HandshakeError says why a request was not upgraded. It has been answered with Status.
+type HandshakeError struct {
+	Status int
+	Reason string
+}
+
+func (e *HandshakeError) Error() string {
+	return fmt.Sprintf("websocket: upgrade: %s (%d)", e.Reason, e.Status)
+}
+
+// handshake is what RFC 6455 §4.2.1 asks of a request. Its slices belong to the request.
+type handshake struct {
+	method string
+	minor  int // of HTTP/1.x
+
+	upgrade    bool // Upgrade has the token websocket
+	connection bool // Connection has the token Upgrade
+
+	host                    []byte // that the request is for, which package http has checked
+	key, version, origin    []byte
+	keys, versions, origins int // how often each header was there
+
+	protocol int // index in Options.Protocols of the best one offered, or len(Protocols)
+}
+
+// field takes one header line. Lists may be spread over several lines (RFC 9110 §5.3).
+func (h *handshake) field(name, value []byte, protocols []string) {
+	switch {
+	case is(name, "upgrade"):
+		for t := range tokens(value) {
+			h.upgrade = h.upgrade || is(t, "websocket")
+		}
+	case is(name, "connection"):
+		for t := range tokens(value) {
+			h.connection = h.connection || is(t, "upgrade")
+		}
+	case is(name, "origin"):
+		h.origin = value
+		h.origins++
+	case is(name, "sec-websocket-key"):
+		h.key = value
+		h.keys++
+	case is(name, "sec-websocket-version"):
+		h.version = value
+		h.versions++
+	case is(name, "sec-websocket-protocol"):
+		for t := range tokens(value) {
+			for i, p := range protocols[:h.protocol] { // the server's order decides; names are compared exactly
+				if string(t) == p {
+					h.protocol = i
+					break
+				}
+			}
+		}
+	}
+}
+
+// check says why the request must be refused, nil when it need not be.
+func (h *handshake) check(origins []string) *HandshakeError {
+	refuse := func(status int, reason string) *HandshakeError {
+		return &HandshakeError{Status: status, Reason: reason}
+	}
+	switch {
+	case h.minor < 1: // §4.2.1 item 1: HTTP/1.1 or higher, and GET
+		return refuse(400, "a WebSocket needs HTTP/1.1")
+	case h.method != "GET":
+		return refuse(405, "a WebSocket begins with GET")
+	case !h.upgrade: // item 3
+		return refuse(426, "this is a WebSocket: Upgrade lacks the token websocket")
+	case !h.connection: // item 4
+		return refuse(400, "Connection lacks the token Upgrade")
+	case h.versions > 1:
+		return refuse(400, "there must be one Sec-WebSocket-Version")
+	case string(h.version) != "13": // item 6 and §4.4
+		return refuse(426, "Sec-WebSocket-Version must be 13")
+	case h.keys != 1: // item 5; §11.3.1: not more than once
+		return refuse(400, "there must be one Sec-WebSocket-Key")
+	case !validKey(h.key):
+		return refuse(400, "Sec-WebSocket-Key must be 16 bytes in base64")
+	case h.origins > 1:
+		return refuse(400, "there must be one Origin at most")
+	case h.origins == 1 && !originAllowed(h.origin, h.host, origins): // §4.2.2 item 4, §10.2
+		return refuse(403, "this Origin is not allowed")
+	}
+	return nil
+}
+
+// validKey reports whether key is 16 bytes in base64.
+func validKey(key []byte) bool {
+	var b [18]byte
+	if len(key) != 24 {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(b[:], key)
+	return err == nil && n == 16
+}
+
+// acceptSize is the length of Sec-WebSocket-Accept: 20 bytes in base64.
+const acceptSize = 28
+
+// acceptKey computes Sec-WebSocket-Accept (§4.2.2 item 5.4).
+func acceptKey(key []byte) (accept [acceptSize]byte) {
+	var a [24 + 36]byte
+	sum := sha1.Sum(append(append(a[:0], key...), "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
+	base64.StdEncoding.Encode(accept[:], sum[:])
+	return accept
+}
+
+// is compares without ASCII case; want is in lower case.
+func is(b []byte, want string) bool {
+	if len(b) != len(want) {
+		return false
+	}
+	for i := range b {
+		if lower(b[i]) != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// tokens yields the members of a comma list without the white space around them; empty ones are left out.
+func tokens(list []byte) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for more := true; more; {
+			var t []byte
+			t, list, more = bytes.Cut(list, []byte(","))
+			if t = bytes.Trim(t, " \t"); len(t) > 0 && !yield(t) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package websocket
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed4930a636/mangusta/conn"
+)
+
+var (
+	// ErrClosed is returned for what is sent after our Close frame, or on a connection that is closing.
+	ErrClosed = errors.New("websocket: closed or closing")
+	// ErrNotWebSocket is returned for a connection that has not been upgraded.
+	ErrNotWebSocket = errors.New("websocket: the connection is not a WebSocket")
+	// ErrBusy is returned for a message while a Writer has begun another: the frames of two messages must not mix.
+	ErrBusy = errors.New("websocket: a Writer has begun a message")
+)
+
+// Is reports whether c is a WebSocket; it stays one until conn.Close.
+func Is(c *conn.Conn) bool { return of(c) != nil }
+
+func of(c *conn.Conn) *session {
+	s, _ := c.ProtocolState().(*session)
+	return s
+}
+
+func (s *session) canSend(c *conn.Conn) bool { return s.phase == running && c.IsOpen() }
+
+// Send queues a copy of p as a Text or Binary message, or as a Ping or Pong of at most 125 bytes. A text is sent as it is:
+// that it is UTF-8 is the caller's word. It returns ErrClosed, ErrBusy, ErrNotWebSocket or conn.ErrSendLimit, and has then
+// queued nothing.
+func Send(c *conn.Conn, op Op, p []byte) error {
+	s := of(c)
+	if s == nil {
+		return ErrNotWebSocket
+	}
+	if err := s.maySend(c, op, len(p)); err != nil {
+		return err
+	}
+	return s.sendFrame(c, finBit|byte(op), p)
+}
+
+// maySend says why a message of n bytes cannot be sent now.
+func (s *session) maySend(c *conn.Conn, op Op, n int) error {
+	if !s.canSend(c) {
+		return ErrClosed
+	}
+	if err := checkOp(op, n); err != nil {
+		return err
+	}
+	if s.writing && !op.isControl() {
+		return ErrBusy
+	}
+	return nil
+}
+
+func checkOp(op Op, n int) error {
+	switch {
+	case op == Text || op == Binary:
+		return nil
+	case op != Ping && op != Pong:
+		return fmt.Errorf("websocket: send: %s (%d) is not a message", op, op)
+	case n > maxControl:
+		return fmt.Errorf("websocket: send: %s of %d bytes, %d are allowed", op, n, maxControl)
+	}
+	return nil
+}
+
+// sendFrame queues a frame. first is the opcode, with finBit unless more fragments follow.
+func (s *session) sendFrame(c *conn.Conn, first byte, p []byte) error {
+	b := appendHeader(c.AvailableBuffer(), first, len(p))
+	if len(b)+len(p) <= cap(b) {
+		_, err := c.Write(append(b, p...))
+		return err
+	}
+	// A header whose payload is then refused would break the stream.
+	if l := c.Limits(); l.OnFull == conn.RefuseOnFull && c.Pending()+len(b)+len(p) > l.Send {
+		return conn.ErrSendLimit
+	}
+	if _, err := c.Write(b); err != nil {
+		return err
+	}
+	_, err := c.Write(p)
+	return err
+}
+
+// MessageWriter sends one message in fragments.
+type MessageWriter struct {
+	c     *conn.Conn
+	op    Op
+	begun bool // the first fragment is out
+	ended bool // the last one is
+}
+
+// Writer begins a Text or Binary message that is sent as it is written: each Write is a fragment, and Close ends the
+// message. Until then other messages on c get ErrBusy. Wrap it in a bufio.Writer where Writes are small. A Writer is for
+// one message.
+func Writer(c *conn.Conn, op Op) *MessageWriter { return &MessageWriter{c: c, op: op} }
+
+// Write queues a copy of p as a fragment. The errors are those of Send.
+func (w *MessageWriter) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := w.send(0, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Close ends the message, which may be empty. A second Close returns an error.
+func (w *MessageWriter) Close() error { return w.send(finBit, nil) }
+
+func (w *MessageWriter) send(fin byte, p []byte) error {
+	s := of(w.c)
+	switch {
+	case s == nil:
+		return ErrNotWebSocket
+	case !s.canSend(w.c):
+		return ErrClosed
+	case w.ended:
+		return errors.New("websocket: write: the message has ended")
+	case w.op != Text && w.op != Binary: // §5.5: control frames are never fragmented
+		return fmt.Errorf("websocket: write: %s (%d) is not a message", w.op, w.op)
+	case !w.begun && s.writing:
+		return ErrBusy
+	}
+	op := w.op
+	if w.begun {
+		op = Continuation
+	}
+	if err := s.sendFrame(w.c, fin|byte(op), p); err != nil {
+		return err
+	}
+	w.begun, w.ended = true, fin != 0
+	s.writing = !w.ended
+	return nil
+}
+
+// Prepared is a message encoded once for many connections. It is never changed, so it is safe for concurrent use.
+type Prepared struct {
+	frame []byte
+	op    Op
+	err   error
+}
+
+// Prepare encodes a copy of p as Send would send it. Safe for concurrent use. What Send would refuse of op and p is told by
+// SendPrepared.
+func Prepare(op Op, p []byte) *Prepared {
+	b := appendHeader(make([]byte, 0, len(p)+maxHeader), finBit|byte(op), len(p))
+	return &Prepared{frame: append(b, p...), op: op, err: checkOp(op, len(p))}
+}
+
+// SendPrepared queues p by reference: connections that send the same p share its bytes. The errors are those of Send.
+func SendPrepared(c *conn.Conn, p *Prepared) error {
+	s := of(c)
+	switch {
+	case s == nil:
+		return ErrNotWebSocket
+	case p.err != nil:
+		return p.err
+	}
+	if err := s.maySend(c, p.op, 0); err != nil {
+		return err
+	}
+	return c.WriteShared(p.frame)
+}
