@@ -1,0 +1,517 @@
+package http
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	stdhttp "net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/seed4930a636/mangusta/conn"
+)
+
+// wildcards are the names that the patterns of these tests use.
+var wildcards = []string{"x", "y", "z", "rest"}
+
+// describeMatch is the body of an answer: the pattern that matched, and what stood for its wildcards.
+func describeMatch(pattern string, value func(string) string) string {
+	s := pattern
+	for _, name := range wildcards {
+		if v := value(name); v != "" {
+			s += fmt.Sprintf(" %s=%q", name, v)
+		}
+	}
+	return s
+}
+
+// muxOf registers the patterns, which must be free of conflicts.
+func muxOf(t testing.TB, patterns ...string) *Mux {
+	t.Helper()
+	x := NewMux()
+	for _, p := range patterns {
+		err := x.Handle(p, func(c *conn.Conn, m *Message) {
+			if m.Pattern() != p {
+				t.Errorf("Pattern is %q, want %q", m.Pattern(), p)
+			}
+			if m.PathValue("none") != nil {
+				t.Error("a wildcard that is not there has a value")
+			}
+			body := describeMatch(p, func(name string) string { return string(m.PathValue(name)) })
+			ReplyBytes(c, 200, "text/plain", []byte(body))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return x
+}
+
+// routed asks our Mux and returns status, Allow, Location and body.
+func routed(t testing.TB, x *Mux, request string) string {
+	t.Helper()
+	tc := newTest(t, Options{}, x.Serve)
+	tc.send(request)
+	method, _, _ := strings.Cut(request, " ")
+	return replyText(t, method, tc.wire.out.Bytes())
+}
+
+func replyText(t testing.TB, method string, b []byte) string {
+	t.Helper()
+	resp, err := stdhttp.ReadResponse(bufio.NewReader(bytes.NewReader(b)), &stdhttp.Request{Method: method})
+	if err != nil {
+		t.Fatalf("%v in %q", err, b)
+	}
+	var body bytes.Buffer
+	if resp.StatusCode == 200 {
+		body.ReadFrom(resp.Body)
+	}
+	return outcomeText(resp.StatusCode, resp.Header, body.String())
+}
+
+func outcomeText(status int, h stdhttp.Header, body string) string {
+	s := fmt.Sprint(status)
+	if v := h.Get("Allow"); v != "" {
+		s += " allow=" + v
+	}
+	if v := h.Get("Location"); v != "" {
+		s += " to=" + v
+	}
+	if body != "" {
+		s += " " + body
+	}
+	return s
+}
+
+// stdMux is net/http's ServeMux with the same handlers.
+func stdMux(patterns ...string) *stdhttp.ServeMux {
+	mux := stdhttp.NewServeMux()
+	for _, p := range patterns {
+		mux.HandleFunc(p, func(w stdhttp.ResponseWriter, r *stdhttp.Request) {
+			w.Write([]byte(describeMatch(p, r.PathValue)))
+		})
+	}
+	return mux
+}
+
+func stdRouted(t testing.TB, mux *stdhttp.ServeMux, request string) string {
+	t.Helper()
+	r, err := stdhttp.ReadRequest(bufio.NewReader(strings.NewReader(request)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	body := ""
+	if w.Code == 200 && r.Method != "HEAD" {
+		body = w.Body.String()
+	}
+	return outcomeText(w.Code, w.Header(), body)
+}
+
+var muxTables = [][]string{
+	{"/"},
+	{"/{$}"},
+	{"GET /{$}", "GET /a", "POST /a", "DELETE /a/{x}"},
+	{"/", "/a", "/a/", "/a/b", "/a/b/"},
+	{"/a/", "/a/b/c/"},
+	{"/a/{$}", "/a/{x}", "/a/b/{$}"},
+	{"/{x}", "/{x}/", "/{x}/{y}", "/{x}/{y}/{z}"},
+	{"/{x}/{y}/{$}", "/{rest...}"},
+	{"/a/{rest...}", "/a/b", "/a/b/{x}", "GET /a/b/{x}"},
+	{"/a/b/c", "/a/{x}/b", "/{x}/b/a", "/{rest...}"},
+	{"GET /", "POST /a/", "GET /a/b", "GET /a/b/c"},
+	{"GET /a", "HEAD /a", "PUT /a/", "GET /b/"},
+	{"HEAD /a/b", "GET /a/{x}", "/{rest...}"},
+	{"HEAD /{x}", "GET /{x}"},
+	{"POST /{x}", "PUT /{x}/", "PATCH /a", "OPTIONS /a/b"},
+	{"h.test/", "/a", "GET h.test/a/b", "other.test/a"},
+	{"h.test/a/", "/a", "/a/b/"},
+	{"GET h.test/a", "POST /a"},
+	{"/a%20b", "/a%20b/{x}", "/%7Bx%7D", "/ü/{x}"},
+	{"/a/{x}/b/{y}/", "/a/{x}/b/c", "/a/{x}/{z}"},
+	{"get /a", "GET /a", "/b"},
+}
+
+var muxMethods = []string{"GET", "HEAD", "POST", "OPTIONS"}
+
+var muxTargets = []string{
+	"/", "/a", "/a/", "/a/b", "/a/b/", "/a/b/c", "/a/b/c/", "/a/b/c/d", "/b", "/b/", "/b/b", "/b/b/a", "/b/a/", "/x/y/z", "/x/y/z/w",
+	"/a?q=1", "/a/b/?q", "//", "//a", "/a//b", "/a/.", "/a/./b", "/a/..", "/a/../b/", "/../a", "/..", "/a/b/..", "/.a", "/a/..b/", "/...",
+	"/a/b/./?q=1", "/a%20b", "/a%20b/c%2Fd", "/a%20b/%41", "/%61/%62", "/a/%2e%2e/b", "/%7bx%7d", "/a/x/b/c", "/a/x/b/y/", "/a/x/b/y",
+	"/a/x/b", "/%C3%BC/y%C3%BC", "http://h.test/a", "http://other.test:81/a",
+}
+
+// Each table of patterns is asked for each target with each method, and must do what net/http's ServeMux does.
+func TestMuxAgreesWithNetHTTP(t *testing.T) {
+	pairs := 0
+	for _, table := range muxTables {
+		x, std := muxOf(t, table...), stdMux(table...)
+		for _, target := range muxTargets {
+			for _, method := range muxMethods {
+				for _, host := range []string{"h.test", "h.test:8080", "none.test"} {
+					request := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n\r\n", method, target, host)
+					pairs++
+					if got, want := chosen(t, x, request), stdChosen(t, std, request); got != want {
+						t.Errorf("%q: %q chooses %q, net/http %q", table, request, got, want)
+					}
+					got, want := routed(t, x, request), stdRouted(t, std, request)
+					if strings.Contains(target, "%") && strings.Contains(want, "to=") {
+						// net/http decodes the path of a redirect, or encodes it twice.
+						got, _, _ = strings.Cut(got, " ")
+						want, _, _ = strings.Cut(want, " ")
+					}
+					if got != want {
+						t.Errorf("%q: %s %s at %s:\n%s, net/http:\n%s", table, method, target, host, got, want)
+					}
+				}
+			}
+		}
+	}
+	t.Log(pairs, "pairs")
+}
+
+// chosen returns the pattern that the request leads to: the answer to HEAD does not tell.
+func chosen(t *testing.T, x *Mux, request string) (pattern string) {
+	tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*Message); ok {
+			x.choose(m)
+			pattern = m.Pattern()
+			x.dispatch(c, m)
+		}
+	})
+	tc.send(request)
+	return pattern
+}
+
+func stdChosen(t *testing.T, std *stdhttp.ServeMux, request string) string {
+	r, err := stdhttp.ReadRequest(bufio.NewReader(strings.NewReader(request)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, pattern := std.Handler(r)
+	return pattern
+}
+
+// What differs from net/http, and what is not in it.
+func TestMuxAnswers(t *testing.T) {
+	table := []string{"Device.Local/a", "[::1]/a", "/seg/{x}", "/seg/{x}/{rest...}", "/dir/", "/dir/{$}", "GET /g/{x}"}
+	x := muxOf(t, table...)
+	for _, test := range []struct{ method, target, host, want string }{
+		// RFC 3986 3.2.2: the host is case-insensitive.
+		{"GET", "/a", "DEVICE.local", "200 Device.Local/a"},
+		{"GET", "/a", "device.local:81", "200 Device.Local/a"},
+		{"GET", "/a", "[::1]", "200 [::1]/a"},
+		{"GET", "/a", "[::1]:81", "200 [::1]/a"},
+		{"GET", "/a", "[::2]:81", "404"},
+		{"GET", "http://device.LOCAL:5/a", "h", "200 Device.Local/a"},
+		{"GET", "http://device.LOCAL", "h", "404"},
+		// RFC 3986 2.2: an encoded delimiter is data.
+		{"GET", "/seg/%2F", "h", `200 /seg/{x} x="/"`},
+		{"GET", "/seg/a%2fb/c%2f/d", "h", `200 /seg/{x}/{rest...} x="a/b" rest="c//d"`},
+		{"GET", "/seg/a%2f%2f/", "h", `200 /seg/{x}/{rest...} x="a//"`},
+		{"GET", "/seg/%2e%2e", "h", `200 /seg/{x} x=".."`},
+		{"GET", "/seg%2Fa", "h", "404"},
+		{"GET", "/dir/%2F", "h", "200 /dir/"},
+		// RFC 9110 10.2.2: Location. What was encoded stays so.
+		{"GET", "/di%72", "h", "307 to=/di%72/"},
+		{"GET", "//seg/%2F?a=%41&b", "h", "307 to=/seg/%2F?a=%41&b"},
+		{"GET", "/x/..//dir?q", "h", "307 to=/dir/?q"},
+		{"GET", "/..//evil.test/..//%2f", "h", "307 to=/%2f"},
+		{"GET", "http://h/x/../dir/", "h", "307 to=/dir/"},
+		{"POST", "/g/1", "h", "405 allow=GET, HEAD"},
+		// RFC 9110 9.3.7.
+		{"OPTIONS", "*", "h", "200"},
+		{"OPTIONS", "http://h", "h", "200"},
+	} {
+		got := routed(t, x, fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n\r\n", test.method, test.target, test.host))
+		if got != test.want {
+			t.Errorf("%s %s at %s: %s, want %s", test.method, test.target, test.host, got, test.want)
+		}
+	}
+	if got := routed(t, x, "GET /a HTTP/1.0\r\n\r\n"); got != "404" {
+		t.Error("without Host:", got)
+	}
+}
+
+func TestMuxMalformedPatterns(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"":                `a pattern is [METHOD ][HOST]/PATH: the slash is missing`,
+		"GET":             `a pattern is [METHOD ][HOST]/PATH: the slash is missing`,
+		"GE(T /":          `"GE(T" is no method`,
+		"/a b":            `"/a" is no method`,
+		"CONNECT /":       `CONNECT is not implemented, and never gets here`,
+		"{x}/":            `the host "{x}" has a wildcard, or lacks the slash before it`,
+		"h:80/":           `the host "h:80" has a port: hosts are compared without it`,
+		"[::1]:80/":       `the host "[::1]:80" has a port: hosts are compared without it`,
+		"a,b/":            `malformed host "a,b"`,
+		"[::g]/":          `malformed host "[::g]"`,
+		"/a//b":           `the path can match no request: such requests are redirected to /a/b`,
+		"/a/../b/":        `the path can match no request: such requests are redirected to /b/`,
+		"/a/.":            `the path can match no request: such requests are redirected to /a`,
+		"/a{x}":           `the wildcard in "a{x}" does not fill the segment`,
+		"/{x}a/b":         `the wildcard in "{x}a" does not fill the segment`,
+		"/{x":             `the wildcard in "{x" does not fill the segment`,
+		"/{}":             `the wildcard name "" is no Go identifier`,
+		"/{...}":          `the wildcard name "" is no Go identifier`,
+		"/{1x}":           `the wildcard name "1x" is no Go identifier`,
+		"/{a-b}":          `the wildcard name "a-b" is no Go identifier`,
+		"/{$...}":         `the wildcard name "$" is no Go identifier`,
+		"/{$}/a":          `{$} is not the last segment`,
+		"/{$}/":           `{$} is not the last segment`,
+		"/{x...}/a":       `{x...} is not the last segment`,
+		"/{x}/a/{x}":      `two wildcards have the name x`,
+		"/{x}/{x...}":     `two wildcards have the name x`,
+		"/%zz":            `malformed percent-encoding in "%zz"`,
+		"/%4":             `malformed percent-encoding in "%4"`,
+		"GET h.test/%4/a": `malformed percent-encoding in "%4"`,
+	} {
+		err := NewMux().Handle(pattern, func(*conn.Conn, *Message) {})
+		if want = fmt.Sprintf("http: handle %q: %s", pattern, want); err == nil || err.Error() != want {
+			t.Errorf("%q:\n%v, want\n%s", pattern, err, want)
+		}
+	}
+	if err := NewMux().Handle("/", nil); err == nil || err.Error() != `http: handle "/": the handler is nil` {
+		t.Error(err)
+	}
+}
+
+func TestMuxConflicts(t *testing.T) {
+	for _, test := range []struct{ first, second, both string }{
+		{"/a", "/a", "/a"},
+		{"/{x}", "/{y}", "/x"},
+		{"/a/", "/a/{x...}", "/a/"},
+		{"/a%20b", "/%61%20b", "/a b"},
+		{"H.test/", "h.TEST/", "h.test/"},
+		{"GET /{x}/b", "GET /a/{y}", "GET /a/b"},
+		{"/a/{x}", "/{y}/{$}", ""},
+		{"/a/{x}", "/{y...}", ""},
+		{"/a/{x...}", "/{y}/b", "/a/b"},
+		{"/a/{x...}", "/{y}/{$}", "/a/"},
+		{"/a/{x}/c", "/{y}/b/", "/a/b/c"},
+		{"GET /{x}", "/a", "GET /a"},
+		{"GET /{x}", "HEAD /a", ""},
+		{"HEAD /{x}", "GET /a", "HEAD /a"},
+		{"GET /a", "POST /a", ""},
+		{"GET /a", "HEAD /a", ""},
+		{"GET /", "/a", "GET /a"},
+		{"h.test/", "/", ""},
+		{"h.test/{x}", "/a", ""},
+		{"h.test/{x}", "i.test/{x}", ""},
+		{"/a", "/a/", ""},
+		{"/a/{$}", "/a/{x}", ""},
+		{"/a/{$}", "/a/{x...}", ""},
+		{"/a/b", "/a", ""},
+	} {
+		for range 2 {
+			x := NewMux()
+			x.MustHandle(test.first, func(*conn.Conn, *Message) {})
+			err := x.Handle(test.second, func(*conn.Conn, *Message) {})
+			if (err == nil) != (test.both == "") {
+				t.Errorf("%q and %q: %v", test.first, test.second, err)
+			} else if err != nil && !strings.HasPrefix(err.Error(), fmt.Sprintf("http: handle %q: conflicts with %q: both match ", test.second, test.first)) {
+				t.Error(err)
+			} else if err != nil && test.first < test.second && !strings.Contains(err.Error(), ": both match "+test.both+", and neither is more specific") {
+				t.Errorf("%q and %q: %v, want %s", test.first, test.second, err, test.both)
+			}
+			test.first, test.second = test.second, test.first
+		}
+	}
+}
+
+func TestMustHandlePanics(t *testing.T) {
+	defer func() {
+		if err, ok := recover().(error); !ok || err.Error() != `http: handle "/{": the wildcard in "{" does not fill the segment` {
+			t.Error(err)
+		}
+	}()
+	NewMux().MustHandle("/{", func(*conn.Conn, *Message) {})
+}
+
+// Use wraps all answers, in order, and knows the route.
+func TestMuxUse(t *testing.T) {
+	var log []string
+	named := func(name string) func(Handler) Handler {
+		return func(next Handler) Handler {
+			return func(c *conn.Conn, m *Message) {
+				log = append(log, fmt.Sprintf("%s %s %s", name, m.Pattern(), m.PathValue("x")))
+				if string(m.Query) == "stop="+name {
+					Error(c, 403)
+					return
+				}
+				next(c, m)
+			}
+		}
+	}
+	x := muxOf(t, "GET /a/{x}", "/d/")
+	x.Use(named("1"), named("2"))
+	x.Use(named("3"))
+	for _, test := range []struct{ target, want, log string }{
+		{"/a/b", `200 GET /a/{x} x="b"`, "1 GET /a/{x} b;2 GET /a/{x} b;3 GET /a/{x} b"},
+		{"/a/b?stop=2", "403", "1 GET /a/{x} b;2 GET /a/{x} b"},
+		{"/none", "404", "1  ;2  ;3  "},
+		{"/d", "307 to=/d/", "1 /d/ ;2 /d/ ;3 /d/ "},
+	} {
+		log = nil
+		got := routed(t, x, "GET "+test.target+" HTTP/1.1\r\nHost: h\r\n\r\n")
+		if got != test.want || strings.Join(log, ";") != test.log {
+			t.Errorf("%s: %s, %q; want %s, %q", test.target, got, strings.Join(log, ";"), test.want, test.log)
+		}
+	}
+}
+
+func TestMuxEvents(t *testing.T) {
+	var got []string
+	x := muxOf(t, "/")
+	tc := newTest(t, Options{}, x.Serve)
+	tc.send(getLine) // without Events
+	tc.wantStatus(200)
+	x.Events = func(_ *conn.Conn, ev conn.Event) { got = append(got, fmt.Sprintf("%T", ev)) }
+	tc.send(getLine)
+	tc.send("bad\r\n")
+	if s := strings.Join(got, " "); !strings.Contains(s, "*http.Head") || !strings.Contains(s, "*http.BadRequest") ||
+		strings.Contains(s, "*http.Message") || !strings.Contains(s, "*conn.Read") {
+		t.Error(s)
+	}
+}
+
+// A Mux may stand behind another one. Each handler sees the values of its own pattern.
+func TestMuxInAMux(t *testing.T) {
+	inner := muxOf(t, "/a/{x}/{y}", "/{rest...}")
+	outer := NewMux()
+	outer.MustHandle("/a/{y}/{x}", func(c *conn.Conn, m *Message) {
+		inner.Serve(c, m)
+		if y, x := m.PathValue("y"), m.PathValue("x"); string(y) != "1" || string(x) != "2" || m.Pattern() != "/a/{y}/{x}" {
+			t.Errorf("%s y=%s x=%s", m.Pattern(), y, x)
+		}
+	})
+	if got := routed(t, outer, "GET /a/1/2 HTTP/1.1\r\nHost: h\r\n\r\n"); got != `200 /a/{x}/{y} x="1" y="2"` {
+		t.Error(got)
+	}
+}
+
+// The values end with the handler: the next request of the connection, which reuses the Message, has none left over.
+func TestPathValueOutsideTheHandler(t *testing.T) {
+	for _, fail := range []bool{false, true} {
+		x := NewMux()
+		x.MustHandle("/{x}", func(c *conn.Conn, m *Message) {
+			ReplyBytes(c, 200, "", nil)
+			if fail {
+				panic("as a bad handler does")
+			}
+		})
+		tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
+			if m, ok := ev.(*Message); ok {
+				func() {
+					defer func() { recover() }()
+					x.Serve(c, ev)
+				}()
+				if m.PathValue("x") != nil || m.Pattern() != "" || len(m.values) != 0 {
+					t.Errorf("%q %q %q", m.PathValue("x"), m.Pattern(), m.values)
+				}
+			}
+		})
+		tc.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n", "GET /b HTTP/1.1\r\nHost: h\r\n\r\n")
+		tc.wantStatus(200, 200)
+	}
+}
+
+func TestIsClean(t *testing.T) {
+	for _, p := range []string{"/", "//", "/.", "/./", "/..", "/../", "/...", "/a/.b", "/a/..b", "/a./b", "/a../b", "/a/.", "/a/..",
+		"/a//", "/a/", "/a", "/.a/", "/a/./b", "/a/../b", "/a/.../b", "/a//b"} {
+		if got, want := isClean([]byte(p)), cleanPath(p) == p; got != want {
+			t.Errorf("%s: %v, want %v", p, got, want)
+		}
+	}
+}
+
+// routes are the patterns of an API of n resources.
+func routes(n int) []string {
+	s := []string{"GET h.test/metrics", "/static/{rest...}"}
+	for i := range n {
+		s = append(s, fmt.Sprintf("GET /api/r%d/{x}/items/{y}", i), fmt.Sprintf("POST /api/r%d/{x}/items/{y}", i))
+	}
+	return s
+}
+
+// routedTurn prepares a connection on which each turn serves one GET with ten headers through a Mux with 2n+2 patterns.
+func routedTurn(tb testing.TB, n int, target string) (turn func()) {
+	body := []byte("Hello, World!")
+	served := 0
+	x := NewMux()
+	for _, p := range routes(n) {
+		x.MustHandle(p, func(c *conn.Conn, m *Message) {
+			if len(m.PathValue("x"))+len(m.PathValue("rest")) > 0 {
+				served++
+			}
+			ReplyBytes(c, 200, "text/plain", body)
+		})
+	}
+	x.Use(func(next Handler) Handler { return func(c *conn.Conn, m *Message) { next(c, m) } })
+	tc := newTest(tb, Options{}, x.Serve)
+	tc.c.SetHandler(tc.handle)
+	tc.wire.discard = true
+	in := []byte(strings.Replace(tenHeaders, "/plaintext", target, 1))
+	reads := make([][]byte, 1)
+	turn = func() {
+		reads[0] = in
+		tc.wire.in = reads
+		tc.c.Readable()
+		tc.settle()
+	}
+	turn()
+	if served != 1 {
+		tb.Fatal("the request does not get to its handler")
+	}
+	return turn
+}
+
+// The hot path allocates nothing: with wildcards, percent-encoding, host patterns, middleware and ten header fields.
+func TestRoutedGETAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, target := range []string{"/api/r7/42/items/%41b%2Fc", "/static/a/b.css"} {
+		turn := routedTurn(t, 100, target)
+		if n := testing.AllocsPerRun(1000, turn); n != 0 {
+			t.Errorf("%s: %v allocations per request", target, n)
+		}
+	}
+}
+
+func BenchmarkRoutedGET(b *testing.B) {
+	turn := routedTurn(b, 100, "/api/r7/42/items/43")
+	b.ReportAllocs()
+	for b.Loop() {
+		turn()
+	}
+}
+
+// The time does not grow with the number of patterns.
+func BenchmarkMuxChoose(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1000} {
+		x := NewMux()
+		std := stdhttp.NewServeMux()
+		for _, p := range routes(n) {
+			x.MustHandle(p, func(*conn.Conn, *Message) {})
+			std.HandleFunc(p, func(stdhttp.ResponseWriter, *stdhttp.Request) {})
+		}
+		path := []byte(fmt.Sprintf("/api/r%d/42/items/43", n-1))
+		b.Run(fmt.Sprint(2*n+2), func(b *testing.B) {
+			m := &Message{Request: Request{Method: "GET", Path: path, raw: path, Host: []byte("h.test")}}
+			b.ReportAllocs()
+			for b.Loop() {
+				m.values = m.values[:0]
+				x.choose(m)
+			}
+		})
+		b.Run(fmt.Sprintf("%d/net_http", 2*n+2), func(b *testing.B) {
+			r := httptest.NewRequest("GET", string(path), nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				std.Handler(r)
+			}
+		})
+	}
+}

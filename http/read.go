@@ -1,0 +1,317 @@
+package http
+
+import (
+	"time"
+
+	"github.com/seed4930a636/mangusta/conn"
+)
+
+var (
+	errSlowHead = &refusal{408, "head took too long"}
+	errSlowBody = &refusal{408, "body came too slowly"}
+	errNoAnswer = &refusal{503, "not answered in time"}
+)
+
+const continueLine = "HTTP/1.1 100 Continue\r\n\r\n"
+
+// readHead parses the head and emits Head.
+func (x *exchange) readHead(c *conn.Conn) result {
+	b := c.Recv.Bytes()
+	fresh := x.p.pos == 0
+	n, err := x.p.parse(b, &x.srv.lim)
+	if n > 0 {
+		err = x.take(b, n)
+	}
+	if err != nil {
+		if string(x.p.method.of(b)) == "HEAD" {
+			x.flags |= isHead
+		}
+		return x.refuse(c, err)
+	}
+	if n == 0 {
+		if c.PeerDone() {
+			drain(c)
+		} else if fresh {
+			c.SetDeadline(x.srv.opts.HeadTimeout)
+		}
+		return wait
+	}
+	x.flags |= live
+	switch {
+	case !x.emit(c, &x.head):
+		return wait
+	case x.is(hasAnswer):
+		return x.early(c)
+	case !x.f.hasBody:
+		return x.deliver(c, n, n)
+	case x.f.length > x.maxBody:
+		return x.refuse(c, errLongBody)
+	}
+	// RFC 9110 10.1.1: no 100 once the body has begun to arrive.
+	if x.f.expect && c.Recv.Len() == n {
+		c.WriteString(continueLine)
+	}
+	x.phase = phaseBody
+	x.startClock(c)
+	return again
+}
+
+// emit gives ev to the user. It returns false when the exchange has come to an end there: c was hijacked or closed.
+func (x *exchange) emit(c *conn.Conn, ev conn.Event) bool {
+	x.flags |= busy
+	c.Emit(ev)
+	x.flags &^= busy
+	if x.phase == phaseOver {
+		x.recycle()
+		return false
+	}
+	return c.IsOpen()
+}
+
+// readBody waits for the whole body and delivers the request.
+func (x *exchange) readBody(c *conn.Conn) result {
+	b := c.Recv.Bytes()
+	if !x.f.chunked {
+		total := x.n + int(x.f.length)
+		if len(b) < total {
+			return x.starved(c)
+		}
+		return x.deliver(c, total, total)
+	}
+	var err error
+	if x.dec.step != chunkTrailers {
+		if x.w, x.r, err = x.dec.decode(b, x.w, x.r, x.maxBody); err != nil {
+			return x.refuse(c, err)
+		}
+		if x.dec.step != chunkTrailers {
+			// All has been read, and the data moved together.
+			c.Recv.Truncate(x.w)
+			x.r = x.w
+			return x.starved(c)
+		}
+		x.p.resetTrailers(x.r)
+	}
+	n, err := x.readTrailers(b, x.r)
+	if err != nil {
+		return x.refuse(c, err)
+	}
+	if n == 0 {
+		return x.starved(c)
+	}
+	return x.deliver(c, x.w, n)
+}
+
+// readTrailers parses the trailer section, which begins at the offset. It returns where it ends, or 0 for more.
+func (x *exchange) readTrailers(b []byte, offset int) (int, error) {
+	lim := x.srv.lim
+	lim.head += offset
+	n, err := x.p.parse(b, &lim)
+	if n > 0 {
+		err = checkTrailers(b, x.p.fields[x.nhead:])
+	}
+	return n, err
+}
+
+// starved waits for more of the body, unless there is none to come.
+func (x *exchange) starved(c *conn.Conn) result {
+	if c.PeerDone() {
+		drain(c)
+	}
+	return wait
+}
+
+// deliver emits the Message. Its body ends at the offset end, and what was sent of the request at total.
+func (x *exchange) deliver(c *conn.Conn, end, total int) result {
+	x.complete(c.Recv.Bytes(), end)
+	x.total = total
+	x.phase = phaseAnswer
+	if !x.emit(c, &x.msg) {
+		return wait
+	}
+	c.Recv.Discard(total)
+	switch {
+	case x.file.f != nil:
+		x.phase = phaseFile
+		c.SetDeadline(0)
+	case x.is(hasAnswer):
+		return x.finish(c)
+	default:
+		c.SetDeadline(x.srv.opts.AnswerTimeout)
+	}
+	x.park(c)
+	return wait
+}
+
+// park takes in no more than holdAt bytes of later requests.
+func (x *exchange) park(c *conn.Conn) {
+	if c.Recv.Len() >= holdAt && !x.is(holding) {
+		x.flags |= holding
+		c.Hold()
+	}
+}
+
+// finish ends an exchange whose answer is queued.
+func (x *exchange) finish(c *conn.Conn) result {
+	if x.is(closing) {
+		if x.is(polite) && x.phase >= phaseAnswer && c.Recv.Len() == 0 {
+			drain(c)
+		} else {
+			linger(c)
+		}
+	}
+	if x.is(holding) {
+		c.Unhold()
+	}
+	x.release(c)
+	return done
+}
+
+// early goes on with a request that was answered before its body was complete.
+func (x *exchange) early(c *conn.Conn) result {
+	if x.is(closing) {
+		if !x.f.hasBody {
+			c.Recv.Discard(x.n)
+			x.phase = phaseAnswer
+		}
+		return x.finish(c)
+	}
+	n := x.r
+	if !x.f.chunked {
+		n = min(c.Recv.Len(), x.n+int(x.f.length))
+		x.left = int64(x.n) + x.f.length - int64(n)
+	} else if x.dec.step == chunkTrailers {
+		x.restartTrailers()
+	}
+	c.Recv.Discard(n)
+	if !x.f.chunked && x.left == 0 {
+		return x.finish(c)
+	}
+	x.maxBody = x.dec.total + maxSkip
+	x.phase = phaseSkip
+	x.startClock(c)
+	return again
+}
+
+// restartTrailers has the trailer section parsed from the beginning of c.Recv.
+func (x *exchange) restartTrailers() {
+	x.p.fields = x.p.fields[:x.nhead]
+	x.p.resetTrailers(0)
+}
+
+// skip throws the rest of the body away.
+func (x *exchange) skip(c *conn.Conn) result {
+	if !x.f.chunked {
+		n := int(min(int64(c.Recv.Len()), x.left))
+		c.Recv.Discard(n)
+		if x.left -= int64(n); x.left > 0 {
+			return x.starved(c)
+		}
+		return x.finish(c)
+	}
+	if x.dec.step != chunkTrailers {
+		_, r, err := x.dec.decode(c.Recv.Bytes(), 0, 0, x.maxBody)
+		if err != nil {
+			return x.refuse(c, err)
+		}
+		c.Recv.Discard(r)
+		if x.dec.step != chunkTrailers {
+			return x.starved(c)
+		}
+		x.restartTrailers()
+	}
+	n, err := x.readTrailers(c.Recv.Bytes(), 0)
+	if err != nil {
+		return x.refuse(c, err)
+	}
+	if n == 0 {
+		return x.starved(c)
+	}
+	c.Recv.Discard(n)
+	return x.finish(c)
+}
+
+// refuse ends the connection because of err, a *refusal: with an event, and a reply where one is due. Nothing that comes
+// behind is read any more.
+func (x *exchange) refuse(c *conn.Conn, err error) result {
+	e := err.(*refusal)
+	x.flags = x.flags&^live | closing
+	bad := &x.srv.bad
+	*bad = BadRequest{Status: e.status, Err: e}
+	c.Emit(bad)
+	if !c.IsOpen() {
+		return wait
+	}
+	if !x.is(hasAnswer) {
+		x.extra = x.extra[:0]
+		x.write(c, e.status, textPlain, x.srv.statusBody(e.status))
+	}
+	if e.status == 408 || e.status == 503 {
+		c.SetReason(conn.DeadlineOver)
+	} else {
+		c.SetReason(conn.Protocol)
+	}
+	linger(c)
+	if x.is(holding) {
+		c.Unhold()
+	}
+	x.release(c)
+	return done
+}
+
+// startClock begins to measure how fast a body comes.
+func (x *exchange) startClock(c *conn.Conn) {
+	now := c.Shared().Now
+	x.got, x.windowGot = 0, 0
+	x.lastArrive, x.windowEnd = now, now+int64(x.srv.opts.BodyTimeout)
+	c.SetDeadline(x.srv.opts.BodyTimeout)
+}
+
+// slow reports whether a body comes too slowly at the time now, and begins the next window for the minimum rate.
+func (x *exchange) slow(now int64) bool {
+	o := &x.srv.opts
+	if now-x.lastArrive >= int64(o.BodyTimeout) {
+		return true
+	}
+	if now < x.windowEnd {
+		return false
+	}
+	least := int64(o.BodyTimeout) / int64(time.Millisecond) * int64(o.MinRate) / 1000
+	if x.got-x.windowGot < least {
+		return true
+	}
+	x.windowGot, x.windowEnd = x.got, now+int64(o.BodyTimeout)
+	return false
+}
+
+// deadline acts on the time limit of the phase.
+func (s *Server) deadline(c *conn.Conn, x *exchange) {
+	if !c.IsOpen() {
+		return
+	}
+	if x == nil {
+		if c.Pending() > 0 || c.Recv.Len() > 0 {
+			c.SetDeadline(s.opts.IdleTimeout)
+			return
+		}
+		c.SetReason(conn.Idle)
+		c.Close()
+		return
+	}
+	switch x.phase {
+	case phaseHead:
+		if c.Paused() {
+			c.SetDeadline(s.opts.HeadTimeout)
+			return
+		}
+		x.refuse(c, errSlowHead)
+	case phaseBody, phaseSkip:
+		now := c.Shared().Now
+		if x.slow(now) && !c.Paused() {
+			x.refuse(c, errSlowBody)
+			return
+		}
+		c.SetDeadline(max(time.Duration(min(x.windowEnd, x.lastArrive+int64(s.opts.BodyTimeout))-now), time.Millisecond))
+	case phaseAnswer:
+		x.refuse(c, errNoAnswer)
+	}
+}
