@@ -55,7 +55,7 @@ func parseTCP(s string) (Addr, string) {
 		return Addr{}, problem
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || port[0] == '+' {
+	if err != nil {
 		return Addr{}, fmt.Sprintf("port %q is not a number from 0 to 65535", port)
 	}
 	if host == "" {

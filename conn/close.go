@@ -23,14 +23,19 @@ func (c *Conn) Drain() {
 }
 
 // DrainLinger is Drain for a peer that may still be sending: when all is sent it ends the stream towards the peer and
-// throws input away until the peer closes too, for d at most. Closing with unread input would reset the connection and
-// could destroy the last reply before the peer has read it (RFC 9112 §9.6).
+// throws input away until the peer closes too, for d at most; how long the sending takes is up to the write timeout. Closing
+// with unread input would reset the connection and could destroy the last reply before the peer has read it
+// (RFC 9112 §9.6).
 func (c *Conn) DrainLinger(d time.Duration) {
 	c.check("DrainLinger")
+	if d <= 0 || c.flags&connecting != 0 {
+		c.Drain()
+		return
+	}
 	if c.state == open {
 		c.state = draining
 		c.flags |= lingerAfter
-		c.SetDeadline(d)
+		c.deadline = int64(d) // counted from when all is sent: see flushed
 		c.touch()
 	}
 }
@@ -56,8 +61,13 @@ func (c *Conn) Fail(r Reason, err error) {
 	c.end(r)
 }
 
-// SetReason says why a connection that is going to drain or close does so, for protocol layers.
-func (c *Conn) SetReason(r Reason) { c.reason = r }
+// SetReason says why a connection that is going to drain or close does so, for protocol layers. On one that is closing it
+// changes nothing: the Error event may have told the reason.
+func (c *Conn) SetReason(r Reason) {
+	if c.state < closing {
+		c.reason = r
+	}
+}
 
 // end moves to closing. A reason other than Local stands once it is given; a peer that finished first is one.
 func (c *Conn) end(r Reason) {
@@ -84,6 +94,9 @@ type Next struct {
 // the queue is flushed, and the phases of closing advance. The loop calls it once for each Touch.
 func (c *Conn) Settle() Next {
 	c.flags &^= touched
+	if c.state == closed { // touched again by its last events, and by now the descriptor may be another's
+		return Next{}
+	}
 	if c.flags&redeliver != 0 && c.flags&(paused|congested) == 0 {
 		c.flags &^= redeliver
 		if c.state == open && c.Recv.Len() > 0 {
@@ -97,7 +110,7 @@ func (c *Conn) Settle() Next {
 		c.sh.putQueue(c.out)
 		c.out = nil
 	}
-	if c.state <= draining && c.out == nil {
+	if c.state <= draining && c.out == nil && c.flags&connecting == 0 {
 		c.flushed()
 	}
 	if c.flags&redeliver != 0 && c.flags&(paused|congested) == 0 {
@@ -116,7 +129,11 @@ func (c *Conn) flushed() {
 	if c.flags&wroteAll == 0 && (c.flags&shutWrite != 0 || c.state == draining && c.flags&lingerAfter != 0) {
 		c.flags |= wroteAll
 		if err := c.tr.CloseWrite(int(c.fd)); err != nil {
-			c.end(ErrnoReason(err)) // the peer is gone already
+			if c.state == draining {
+				c.end(c.reason) // the peer is gone already, and all is sent
+			} else {
+				c.Fail(ErrnoReason(err), err)
+			}
 			return
 		}
 	}
@@ -125,6 +142,8 @@ func (c *Conn) flushed() {
 	}
 	if c.flags&lingerAfter != 0 && c.flags&eof == 0 {
 		c.state = lingering
+		c.deadline = later(c.sh.Now, time.Duration(c.deadline))
+		c.noteDeadline()
 		c.dropInput()
 		return
 	}
@@ -137,13 +156,13 @@ func (c *Conn) interest() Interest {
 	var i Interest
 	switch {
 	case c.flags&listening != 0:
-		if c.flags&paused == 0 {
+		if c.flags&(paused|held) == 0 {
 			return In
 		}
 		return 0
 	case c.state == lingering:
 		return In
-	case c.state == open && c.flags&(eof|paused|held|congested) == 0:
+	case c.state == open && c.flags&(eof|paused|held|congested|connecting) == 0:
 		i = In
 	}
 	if c.flags&blocked != 0 {
@@ -156,10 +175,13 @@ func (c *Conn) interest() Interest {
 func (c *Conn) Writable() {
 	c.flags &^= blocked
 	c.touch()
+	if c.flags&connecting != 0 {
+		c.connected()
+	}
 }
 
-// Unwatched says that the poller does not watch the descriptor after all.
-func (c *Conn) Unwatched() { c.want = 0 }
+// Watched says that the poller could not change what it watches: it is i still.
+func (c *Conn) Watched(i Interest) { c.want = i }
 
 // Finish fires the last events and gives everything back. The loop calls it when Settle said Done, again when a handler
 // panicked in the Error event, and then closes the descriptor with CloseFD.
@@ -177,7 +199,7 @@ func (c *Conn) Finish() {
 		err := c.rare.err
 		c.rare.err = nil // once, even when the handler panics and Finish is called again
 		c.sh.evError = Error{Reason: c.reason, Err: err}
-		c.last(&c.sh.evError)
+		c.always(&c.sh.evError)
 		c.sh.evError.Err = nil
 	}
 	c.state = closed
@@ -185,12 +207,12 @@ func (c *Conn) Finish() {
 		c.sh.Stats.Closed[c.reason]++
 	}
 	c.sh.evClose = Close{Reason: c.reason}
-	c.last(&c.sh.evClose)
+	c.always(&c.sh.evClose)
 	c.proto, c.pstate = nil, nil
 }
 
-// last fires ev although the connection is closing.
-func (c *Conn) last(ev Event) {
+// always fires ev, although the connection is closing.
+func (c *Conn) always(ev Event) {
 	c.sh.Stats.Events++
 	if c.proto != nil {
 		c.proto(c, ev)

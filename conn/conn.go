@@ -55,7 +55,7 @@ const (
 	closed          // the Close event has been fired
 )
 
-type flags uint16
+type flags uint32
 
 const (
 	touched     flags = 1 << iota // the loop will look at the connection before it sleeps
@@ -65,7 +65,7 @@ const (
 	halfOpen                      // EOF does not drain
 	blocked                       // the last write was short: wait for the poller to say writable
 	aboveHigh                     // the queue has been above its high-water mark
-	congested                     // the queue is above half its limit: no input until it is below a quarter
+	congested                     // the queue is above half its limit: no input until it is down to a quarter
 	lent                          // Recv is a view of the loop's read buffer
 	redeliver                     // fire Read for what is unread already
 	polls                         // SetPoll(true)
@@ -74,6 +74,7 @@ const (
 	shutWrite                     // CloseWrite: shut the write side when all is flushed
 	wroteAll                      // the write side has been shut
 	tracing                       // rare.hexdump is set
+	connecting                    // Dial has begun, and the connection does not stand yet
 )
 
 // Interest is what a poller watches a descriptor for.
@@ -102,7 +103,7 @@ func NewListener(sh *Shared, fd int, id uint64, tr Transport, limits *Limits, h 
 // Begin fires Open and has the connection watched from the end of the turn on. The loop calls it once.
 func (c *Conn) Begin() {
 	c.touch()
-	c.Fire(Open{})
+	c.always(Open{}) // even when the layer, or Setup, turns the connection away: Close never comes without it
 }
 
 // ID returns the connection's number, which is never used again. Safe for concurrent use.
@@ -183,7 +184,7 @@ func (c *Conn) Emit(ev Event) {
 // SetPoll asks for a Poll event each turn of the loop, or ends that. The connections of a listener inherit its choice.
 func (c *Conn) SetPoll(on bool) {
 	c.check("SetPoll")
-	if on == (c.flags&polls != 0) {
+	if on == (c.flags&polls != 0) || on && c.state >= closing {
 		return
 	}
 	c.flags ^= polls

@@ -15,7 +15,7 @@ func ErrnoReason(err error) Reason {
 		return BrokenPipe
 	case syscall.ETIMEDOUT:
 		return TimedOut
-	case syscall.EHOSTUNREACH, syscall.ENETUNREACH:
+	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ECONNREFUSED:
 		return Unreachable
 	}
 	return IOError

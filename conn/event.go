@@ -15,6 +15,9 @@ type (
 	// Accept says that a peer's connection was accepted. It follows Open.
 	Accept struct{}
 
+	// Connect says that an outbound connection stands. It follows Open.
+	Connect struct{}
+
 	// Poll comes once each turn of the loop to the connections that asked for it with SetPoll.
 	Poll struct{}
 

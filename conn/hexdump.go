@@ -22,8 +22,14 @@ func (c *Conn) dump(way string, p []byte) {
 	fmt.Fprintf(c.rare.hexdump, "%d %s %d\n%s", c.id, way, len(p), hex.Dump(p))
 }
 
-func (c *Conn) dumpAll(way string, pieces [][]byte) {
+// dumpAll dumps the first n bytes of pieces.
+func (c *Conn) dumpAll(way string, pieces [][]byte, n int) {
 	for _, p := range pieces {
+		if n == 0 {
+			return
+		}
+		p = p[:min(n, len(p))]
 		c.dump(way, p)
+		n -= len(p)
 	}
 }

@@ -37,8 +37,8 @@ func listen(a Addr, o *SocketOptions) (int, error) {
 		return listenUnix(a, o)
 	case a.Network != "tcp" || !a.AddrPort.IsValid():
 		return -1, errors.New("not an address")
-	case a.AnyStack && !o.V6Only:
-		return dualStack(a.AddrPort.Port(), func(ap netip.AddrPort) (int, error) { return listenTCP(ap, o) })
+	case a.AnyStack:
+		return dualStack(a.AddrPort.Port(), o.V6Only, func(ap netip.AddrPort) (int, error) { return listenTCP(ap, o) })
 	}
 	return listenTCP(a.AddrPort, o)
 }
@@ -46,9 +46,12 @@ func listen(a Addr, o *SocketOptions) (int, error) {
 // errOneStack says that an IPv6 socket cannot take IPv4 on this system.
 var errOneStack = errors.New("IPv6 and IPv4 do not go on one socket here")
 
-// dualStack tries the IPv6 wildcard address, or the one of IPv4 where there is no IPv6.
-func dualStack(port uint16, try func(netip.AddrPort) (int, error)) (int, error) {
+// dualStack tries the IPv6 wildcard address, and, unless v6Only was asked for, the one of IPv4 where there is no IPv6.
+func dualStack(port uint16, v6Only bool, try func(netip.AddrPort) (int, error)) (int, error) {
 	fd, err := try(netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+	if v6Only {
+		return fd, err
+	}
 	// EAFNOSUPPORT: the kernel was built or started without IPv6. EADDRNOTAVAIL: IPv6 is there, but disabled by sysctl.
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, errOneStack) {
 		return try(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
@@ -159,7 +162,9 @@ func removeStale(path string) (bool, error) {
 	err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
 	unix.Close(fd)
 	if err != unix.ECONNREFUSED {
-		return false, nil // someone listens (EAGAIN: with a full backlog), or it is not ours to ask (EACCES)
+		// Someone listens, or it is not ours to ask (EACCES). A full backlog gives EAGAIN on Linux; on the BSDs it gives
+		// ECONNREFUSED too, and a listener that far behind loses its file.
+		return false, nil
 	}
 	// Another program may have replaced the file meanwhile. Between this look and unlink it still may: unix sockets
 	// have no atomic way.

@@ -54,6 +54,15 @@ func peer6(ip [16]byte, zone uint32, port uint16) Peer {
 	return Peer{ip: ip, zone: zone, port: port, kind: peerIP}
 }
 
+// PeerOf returns ap as a Peer; the zero Peer when ap is not valid.
+func PeerOf(ap netip.AddrPort) Peer {
+	sa, err := sockaddr(ap)
+	if !ap.IsValid() || err != nil {
+		return Peer{}
+	}
+	return peerOf(sa)
+}
+
 // RemotePeer returns the address that fd is connected to (getpeername); the zero Peer when there is none.
 func RemotePeer(fd int) Peer {
 	sa, err := unix.Getpeername(fd)

@@ -12,7 +12,8 @@ func (c *Conn) Readable() {
 		c.readLingering()
 		return
 	}
-	if c.state != open || c.flags&(eof|paused|held|congested) != 0 {
+	// With redeliver, what is unread comes first, at the end of this turn: reading more would pile it up.
+	if c.state != open || c.flags&(eof|paused|held|congested|connecting|redeliver) != 0 {
 		return
 	}
 	room, own := c.readRoom()
@@ -151,6 +152,9 @@ func (c *Conn) Unhold() {
 
 // Paused reports whether Pause is in force.
 func (c *Conn) Paused() bool { return c.flags&paused != 0 }
+
+// Held reports whether Hold is in force.
+func (c *Conn) Held() bool { return c.flags&held != 0 }
 
 func (c *Conn) stopReading(why flags) {
 	if c.flags&why == 0 {

@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"log/slog"
 	"math"
 	"math/bits"
 )
@@ -14,10 +13,17 @@ type Loop interface {
 	SetPoll(c *Conn, on bool)
 }
 
+// Logger is where a loop reports what no event tells. A *slog.Logger is one; the interface keeps log/slog, with the
+// encoding/json that it brings, out of programs that do not log.
+type Logger interface {
+	Warn(msg string, args ...any)
+	Error(msg string, args ...any)
+}
+
 // Shared is what the connections of one loop have in common. The loop owns it.
 type Shared struct {
 	Loop  Loop
-	Log   *slog.Logger    // nil is silent, and costs nothing
+	Log   Logger          // nil is silent, and costs nothing
 	Check func(op string) // nil, or panics when the caller is not on the loop's goroutine
 
 	// Now is the loop's clock, in nanoseconds of the monotonic clock, read once each turn.
@@ -68,7 +74,7 @@ func NewShared(loop Loop) *Shared {
 		NextDeadline: math.MaxInt64,
 		read:         make([]byte, readSize),
 		scratch:      make([]byte, 0, scratchSize),
-		pieces:       make([][]byte, 0, 64),
+		pieces:       make([][]byte, 0, maxPieces),
 	}
 }
 

@@ -213,6 +213,19 @@ func (o *SocketOptions) setConnection(fd int, network string) error {
 	return nil
 }
 
+// SetListening sets on fd, a listening socket that was opened elsewhere, the options that its connections will have, and
+// returns its address; the zero Addr for a unix socket, whose file belongs to who opened it.
+func SetListening(fd int, o *SocketOptions) (Addr, error) {
+	var a Addr
+	if at := LocalAddr(fd); at.IsValid() {
+		a = Addr{Network: "tcp", AddrPort: at}
+	}
+	if err := o.setConnection(fd, a.Network); err != nil {
+		return a, fmt.Errorf("conn: %w", err)
+	}
+	return a, nil
+}
+
 func setKeepAlive(fd int, k KeepAlive) error {
 	if k.Idle < 0 || k.Interval < 0 || k.Count < 0 {
 		return errors.New("set SO_KEEPALIVE: a time or count is negative")

@@ -17,17 +17,17 @@ var (
 )
 
 // SetDeadline has the Deadline event fired once when d has passed, a tenth of a second late at worst with few
-// connections; 0 or less cancels. There is one slot, which belongs to the protocol layer where there is one; programs have
+// connections; 0 or less cancels. After DrainLinger it does nothing. There is one slot, which belongs to the protocol layer where there is one; programs have
 // Manager.AfterFunc.
 func (c *Conn) SetDeadline(d time.Duration) {
 	c.check("SetDeadline")
-	if d <= 0 {
+	switch {
+	case c.flags&lingerAfter != 0: // the slot is taken
+	case d <= 0:
 		c.deadline = 0
-		return
-	}
-	c.deadline = c.sh.Now + int64(d)
-	if c.deadline < c.sh.NextDeadline {
-		c.sh.NextDeadline = c.deadline
+	default:
+		c.deadline = later(c.sh.Now, d)
+		c.noteDeadline()
 	}
 }
 
@@ -45,20 +45,26 @@ func (c *Conn) SetWriteTimeout(d time.Duration) {
 	c.SetLimits(&l)
 }
 
+// later returns the time t+d, or the end of time when that is past it.
+func later(t int64, d time.Duration) int64 { return t + min(int64(d), math.MaxInt64-t) }
+
+// lingersLater reports whether the connection is sending what goes before lingering. deadline is how long it will linger then.
+func (c *Conn) lingersLater() bool { return c.state == draining && c.flags&lingerAfter != 0 }
+
 // nextDeadline returns when Expire has something to do at the earliest.
 func (c *Conn) nextDeadline() int64 {
 	t := int64(math.MaxInt64)
 	if c.state == closed || c.flags&listening != 0 {
 		return t
 	}
-	if c.deadline != 0 {
+	if c.deadline != 0 && !c.lingersLater() {
 		t = c.deadline
 	}
 	if d := c.limits.Idle; d > 0 {
-		t = min(t, c.lastActive+int64(d))
+		t = min(t, later(c.lastActive, d))
 	}
 	if d := c.limits.Stall; d > 0 && c.Pending() > 0 {
-		t = min(t, c.lastSent+int64(d))
+		t = min(t, later(c.lastSent, d))
 	}
 	return t
 }
@@ -77,9 +83,11 @@ func (c *Conn) Expire() int64 {
 		return c.nextDeadline()
 	}
 	switch {
-	case c.limits.Stall > 0 && c.Pending() > 0 && c.lastSent+int64(c.limits.Stall) <= now:
+	case c.flags&connecting != 0 && c.deadline != 0 && c.deadline <= now:
+		c.Fail(TimedOut, errConnect)
+	case c.limits.Stall > 0 && c.Pending() > 0 && later(c.lastSent, c.limits.Stall) <= now:
 		c.Fail(Stalled, errStalled)
-	case c.limits.Idle > 0 && c.lastActive+int64(c.limits.Idle) <= now:
+	case c.limits.Idle > 0 && later(c.lastActive, c.limits.Idle) <= now:
 		c.Fail(Idle, errIdle)
 	case c.state == open:
 		c.deadline = 0

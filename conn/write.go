@@ -2,6 +2,7 @@ package conn
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,6 +67,10 @@ func (c *Conn) WriteShared(p []byte) error {
 	if q == nil {
 		return err
 	}
+	if q.first == len(q.parts) || q.first > 32 && 2*q.first > len(q.parts) { // forget what is sent
+		q.parts = slices.Delete(q.parts, 0, q.first)
+		q.first = 0
+	}
 	if n := len(q.own) - q.placed; n > 0 {
 		q.parts = append(q.parts, part{n: n})
 		q.placed = len(q.own)
@@ -85,6 +90,7 @@ func (c *Conn) AvailableBuffer() []byte {
 	if q == nil {
 		q = c.sh.getQueue()
 		c.out = q
+		c.touch() // to be taken back if no Write follows
 	}
 	if cap(q.own)-len(q.own) < minRoom {
 		c.sh.growOwn(q, minRoom)
@@ -100,7 +106,7 @@ func (c *Conn) Pending() int {
 	return c.out.size
 }
 
-// Congested reports whether the send queue is above half its limit and has not yet fallen below a quarter. Nothing is
+// Congested reports whether the send queue is above half its limit and has not yet fallen to a quarter. Nothing is
 // read from a congested connection; a layer that has buffered input should leave it until a Write or Drained event.
 func (c *Conn) Congested() bool { return c.flags&congested != 0 }
 
@@ -113,12 +119,7 @@ func (c *Conn) room(n int) (*queue, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	q := c.out
-	if q == nil {
-		q = c.sh.getQueue()
-		c.out = q
-	}
-	if q.size+n > c.limits.Send {
+	if c.Pending()+n > c.limits.Send {
 		if c.limits.OnFull == CloseOnFull {
 			c.Fail(SendLimit, ErrSendLimit)
 		} else {
@@ -126,23 +127,26 @@ func (c *Conn) room(n int) (*queue, error) {
 		}
 		return nil, ErrSendLimit
 	}
-	return q, nil
+	if c.out == nil {
+		c.out = c.sh.getQueue()
+	}
+	return c.out, nil
 }
 
 // queued accounts for n bytes just put into q.
 func (c *Conn) queued(q *queue, n int) {
-	if q.size == 0 {
+	q.size += n
+	if q.size == n {
 		c.lastSent = c.sh.Now
 		if c.limits.Stall > 0 {
 			c.noteDeadline()
 		}
 	}
-	q.size += n
 	if q.size > c.limits.HighWater {
 		c.flags |= aboveHigh
-		if q.size > c.limits.Send/2 && c.flags&congested == 0 {
-			c.flags |= congested
-		}
+	}
+	if q.size > c.limits.Send/2 {
+		c.flags |= congested
 	}
 	c.touch()
 }
@@ -164,7 +168,7 @@ func (c *Conn) flush() {
 		}
 		if err != nil && err != unix.EAGAIN {
 			c.Fail(ErrnoReason(err), err)
-			return
+			break
 		}
 		if n > 0 {
 			q.advance(n)
@@ -192,7 +196,7 @@ func (c *Conn) afterWrite(n int) {
 	c.lastSent = c.sh.Now
 	c.lastActive = c.sh.Now
 	c.sh.Stats.BytesOut += uint64(n)
-	if c.flags&congested != 0 && c.Pending() < c.limits.Send/4 {
+	if c.flags&congested != 0 && c.Pending() <= c.limits.Send/4 {
 		c.flags &^= congested
 	}
 	ev := &c.sh.evWrite
@@ -228,10 +232,10 @@ func (c *Conn) sendSome(q *queue) (asked, n int, err error) {
 			break
 		}
 	}
-	if c.flags&tracing != 0 {
-		c.dumpAll("send", vec)
-	}
 	n, err = c.tr.Writev(int(c.fd), vec)
+	if c.flags&tracing != 0 && n > 0 {
+		c.dumpAll("send", vec, n)
+	}
 	clear(vec)
 	return asked, max(n, 0), err
 }
@@ -289,6 +293,7 @@ func (q *queue) advance(n int) {
 		q.first++
 	}
 	q.off += n
+	q.placed = max(q.placed, q.off)
 }
 
 func (s *Shared) getQueue() *queue {
