@@ -20,7 +20,7 @@ const (
 // acceptBatch takes what waits in the kernel's queue, up to acceptMax.
 func (m *Manager) acceptBatch(l *listener) {
 	for range acceptMax {
-		if l.c.IsClosed() || l.c.Paused() {
+		if l.c.IsClosed() || l.c.Paused() || l.c.Held() {
 			return
 		}
 		fd, peer, err := conn.AcceptFD(l.c.FD())
@@ -54,15 +54,15 @@ func (m *Manager) accepted(l *listener, fd int, peer conn.Peer) {
 		return
 	}
 	l.ill = false
+	if m.reserve < 0 { // a shortage that is over has taken it
+		m.openReserve()
+	}
 	if err := conn.SetAccepted(fd, l.addr, &l.opts.Socket); err != nil {
 		m.sock.Close(fd) // the peer has gone already
 		return
 	}
-	c := conn.New(m.sh, fd, conn.NewID(fd), m.sock, l.limits, l.c.Handler())
-	c.SetRemote(peer)
-	m.open++
+	c := m.adopt(fd, peer, m.sock, l.limits, l.c.Handler())
 	m.stats.Accepts++
-	m.place(c)
 	if l.c.Polls() {
 		c.SetPoll(true)
 	}
@@ -77,15 +77,15 @@ func (m *Manager) accepted(l *listener, fd int, peer conn.Peer) {
 // refuse turns a peer over MaxConns away.
 func (m *Manager) refuse(l *listener, fd int, peer conn.Peer) {
 	m.stats.Refused++
-	m.ail(l, errTooManyConns, conn.Refused)
-	if l.opts.Refusal == nil || m.refusing >= refuseMax {
+	defer m.ail(l, errTooManyConns, conn.Refused) // last: its handler may panic, and fd be forgotten
+	if l.opts.Refusal == nil || len(m.refusing) >= refuseMax {
 		m.sock.Close(fd)
 		return
 	}
 	c := conn.New(m.sh, fd, conn.NewID(fd), m.sock, l.limits, nil)
 	c.SetRemote(peer)
 	c.SetReason(conn.Refused)
-	m.refusing++
+	m.refusing[c] = true
 	m.place(c)
 	c.Begin()
 	c.WriteShared(l.opts.Refusal)

@@ -33,7 +33,7 @@ type listener struct {
 // At most one opts may be given.
 func (m *Manager) Listen(url string, h conn.Handler, opts ...ListenOptions) (*conn.Conn, error) {
 	m.check("Listen")
-	if m.isDone() || m.shutting {
+	if m.ending() {
 		return nil, ErrClosed
 	}
 	var o ListenOptions
@@ -65,7 +65,7 @@ func (m *Manager) addListener(fd int, addr conn.Addr, h conn.Handler, o ListenOp
 	l.c = conn.NewListener(m.sh, fd, conn.NewID(fd), m.sock, l.limits, h)
 	m.listeners[fd] = l
 	m.place(l.c)
-	l.c.Begin()
+	m.begin(l.c)
 	return l.c, nil
 }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,26 +34,45 @@ type loop struct {
 	ran  chan error
 }
 
-// start opens a listener with h on a free port and runs the loop.
-func start(t *testing.T, o mgr.Options, h conn.Handler, lo ...mgr.ListenOptions) *loop {
+// prepare makes a manager whose loop does not run yet: for handlers that need the loop itself.
+func prepare(t *testing.T, o mgr.Options) *loop {
 	t.Helper()
 	m, err := mgr.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := m.Listen("tcp://127.0.0.1:0", h, lo...)
+	return &loop{Manager: m, t: t, ran: make(chan error, 1)}
+}
+
+// listen opens a listener on a free port.
+func (l *loop) listen(h conn.Handler, lo ...mgr.ListenOptions) *conn.Conn {
+	l.t.Helper()
+	c, err := l.Listen("tcp://127.0.0.1:0", h, lo...)
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
-	lp := &loop{Manager: m, t: t, addr: l.LocalAddr().String(), ran: make(chan error, 1)}
-	go func() { lp.ran <- m.Run(context.Background()) }()
-	t.Cleanup(func() {
-		m.Close()
-		if err := <-lp.ran; err != nil {
-			t.Errorf("Run: %v", err)
+	l.addr = c.LocalAddr().String()
+	return c
+}
+
+// run runs the loop until the test ends.
+func (l *loop) run() {
+	go func() { l.ran <- l.Run(context.Background()) }()
+	l.t.Cleanup(func() {
+		l.Close()
+		if err := <-l.ran; err != nil {
+			l.t.Errorf("Run: %v", err)
 		}
 	})
-	return lp
+}
+
+// start opens a listener with h on a free port and runs the loop.
+func start(t *testing.T, o mgr.Options, h conn.Handler, lo ...mgr.ListenOptions) *loop {
+	t.Helper()
+	l := prepare(t, o)
+	l.listen(h, lo...)
+	l.run()
+	return l
 }
 
 func (l *loop) dial() net.Conn {
@@ -69,7 +90,11 @@ func (l *loop) dial() net.Conn {
 func (l *loop) on(f func()) {
 	l.t.Helper()
 	done := make(chan struct{})
-	if err := l.Do(func() { defer close(done); f() }); err != nil {
+	err := l.Do(func() { defer close(done); f() })
+	for ; err == mgr.ErrFull; err = l.Do(func() { defer close(done); f() }) {
+		runtime.Gosched() // some tests fill the queue
+	}
+	if err != nil {
 		l.t.Fatal(err)
 	}
 	<-done
@@ -199,4 +224,81 @@ func TestResetIsAnErrorWithItsErrno(t *testing.T) {
 			t.Errorf("error %v, want ECONNRESET", err)
 		}
 	})
+}
+
+// accepted makes a handler that passes each accepted connection on before h gets its events.
+func accepted(h conn.Handler) (conn.Handler, chan *conn.Conn) {
+	ch := make(chan *conn.Conn, 1000)
+	return func(c *conn.Conn, ev conn.Event) {
+		if h != nil {
+			h(c, ev)
+		}
+		if _, ok := ev.(conn.Accept); ok {
+			ch <- c
+		}
+	}, ch
+}
+
+// take returns what comes through ch, and fails the test when nothing comes.
+func take[T any](t *testing.T, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came for 20 seconds")
+	}
+	return v
+}
+
+// newManager makes a manager without a running loop.
+func newManager(t *testing.T, o mgr.Options) *mgr.Manager {
+	t.Helper()
+	m, err := mgr.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// smallBuffers keeps the kernel from taking more than some kilobytes off a writer.
+var smallBuffers = mgr.ListenOptions{Socket: conn.SocketOptions{SendBuf: 4096}}
+
+// dialSlow is dial with a small receive buffer, for a client that is going to let the server wait.
+func (l *loop) dialSlow() net.Conn {
+	l.t.Helper()
+	d := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) error {
+		return rc.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
+	}}
+	c, err := d.Dial("tcp", l.addr)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	l.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// reset closes c so that the peer sees ECONNRESET.
+func reset(c net.Conn) {
+	c.(*net.TCPConn).SetLinger(0)
+	c.Close()
+}
+
+// turnsIn counts the turns that the loop makes in d by itself.
+func (l *loop) turnsIn(d time.Duration) uint64 {
+	l.t.Helper()
+	turns := make(chan uint64, 1)
+	l.on(func() {
+		before := l.Stats().Turns
+		l.AfterFunc(d, func() { turns <- l.Stats().Turns - before })
+	})
+	return take(l.t, turns)
+}
+
+func (l *loop) wantQuiet() {
+	l.t.Helper()
+	if n := l.turnsIn(200 * time.Millisecond); n > 10 {
+		l.t.Errorf("the loop spins: %d turns in 200 ms with nothing to do", n)
+	}
 }

@@ -3,7 +3,6 @@ package mgr
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,13 +24,13 @@ var (
 
 // Options are the settings of a Manager. The zero value works.
 type Options struct {
-	Poller       Poller       // Auto, Epoll or Select
-	MaxConns     int          // accepted connections open at a time; default 1<<20
-	Queue        int          // messages of other goroutines that may wait for the loop; default ctlpair.DefaultLimit
-	Limits       conn.Limits  // of connections whose listener sets none
-	Log          *slog.Logger // nil is silent, and costs nothing
-	CrashOnPanic bool         // a handler's panic ends the program, instead of the connection
-	Checked      bool         // panic when something is called off the loop; always on under -race
+	Poller       Poller      // Auto, Epoll or Select
+	MaxConns     int         // accepted connections open at a time; default 1<<20
+	Queue        int         // messages of other goroutines that may wait for the loop; default ctlpair.DefaultLimit
+	Limits       conn.Limits // of connections whose listener sets none
+	Log          conn.Logger // such as a *slog.Logger; nil is silent, and costs nothing
+	CrashOnPanic bool        // a handler's panic ends the program, instead of the connection
+	Checked      bool        // panic when something is called off the loop; always on under -race
 }
 
 // A Manager is a poll loop with its connections, listeners and timers. Only Do, Wakeup, Broadcast and Shutdown are safe
@@ -40,7 +39,7 @@ type Manager struct {
 	opts   Options
 	limits *conn.Limits
 	sh     *conn.Shared
-	sock   *conn.Socket
+	sock   conn.Transport // of sockets
 	poller poller
 	pair   *ctlpair.Pair[message]
 	clock  func() int64
@@ -48,15 +47,16 @@ type Manager struct {
 	mu    sync.Mutex    // held by the goroutine inside Poll or Run
 	owner atomic.Uint64 // that goroutine's number, 0 when there is none
 
-	conns     []*conn.Conn      // by descriptor
-	listeners map[int]*listener // by descriptor
-	open      int               // connections in conns, without listeners
-	refusing  int               // connections over MaxConns that are being told so
-	touched   []*conn.Conn      // to settle at the end of this turn
-	settling  []*conn.Conn      // the batch being settled
-	polls     []*conn.Conn      // who asked for Poll events
+	conns     []*conn.Conn        // by descriptor
+	listeners map[int]*listener   // by descriptor
+	open      int                 // connections in conns, without listeners
+	refusing  map[*conn.Conn]bool // connections over MaxConns that are being told so
+	touched   []*conn.Conn        // to settle at the end of this turn
+	settling  []*conn.Conn        // the batch being settled
+	polls     []*conn.Conn        // who asked for Poll events
 	timers    timerHeap
-	reserve   int // an idle descriptor to give up when there are no others; -1 when even that is gone
+	timerSeq  uint64 // of the timer set last
+	reserve   int    // an idle descriptor to give up when there are no others; -1 when even that is gone
 	nextSweep int64
 	stats     Stats
 
@@ -65,16 +65,32 @@ type Manager struct {
 	wakeup   conn.Wakeup // the event, reused
 	shutting bool
 	closing  bool
+	asked    atomic.Uint32 // see ask
 	done     chan struct{} // closed when all is over
 }
 
 // New makes a manager. Close gives back its descriptors: the poller's, a socketpair and one in reserve.
 func New(opts Options) (*Manager, error) {
+	p, err := newPoller(opts.Poller)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newManager(opts, p, monotonic)
+	if err != nil {
+		p.close()
+		return nil, fmt.Errorf("mgr: %w", err)
+	}
+	return m, nil
+}
+
+// newManager makes a manager over p and clock, which the simulation test has its own of.
+func newManager(opts Options, p poller, clock func() int64) (*Manager, error) {
 	if opts.MaxConns == 0 {
 		opts.MaxConns = 1 << 20
 	}
-	m := &Manager{opts: opts, listeners: make(map[int]*listener), sock: new(conn.Socket), reserve: -1,
-		clock: monotonic, done: make(chan struct{})}
+	m := &Manager{opts: opts, listeners: make(map[int]*listener), refusing: make(map[*conn.Conn]bool),
+		sock: new(conn.Socket), reserve: -1,
+		poller: p, clock: clock, done: make(chan struct{})}
 	l := opts.Limits.WithDefaults()
 	m.limits = &l
 	m.sh = conn.NewShared(m)
@@ -84,17 +100,12 @@ func New(opts Options) (*Manager, error) {
 		m.sh.Check = m.checkOwner
 	}
 	var err error
-	if m.poller, err = newPoller(opts.Poller); err != nil {
-		return nil, err
-	}
 	if m.pair, err = ctlpair.New[message](opts.Queue); err != nil {
-		m.poller.close()
-		return nil, fmt.Errorf("mgr: %w", err)
+		return nil, err
 	}
 	if err = m.poller.set(m.pair.FD(), 0, conn.In); err != nil {
 		m.pair.Close(nil)
-		m.poller.close()
-		return nil, fmt.Errorf("mgr: %w", err)
+		return nil, err
 	}
 	m.openReserve()
 	register(m)
@@ -179,17 +190,13 @@ func (m *Manager) Close() error {
 	case m.onLoop():
 		m.closing = true
 		return nil
-	case m.mu.TryLock():
-		defer m.mu.Unlock()
-		m.own(goroutine())
-		defer m.own(0)
-		m.finish()
-		return nil
 	}
-	if err := m.pair.Send(message{do: func() { m.closing = true }}); err != nil {
-		return err
-	}
-	<-m.done
+	m.ask(askClose)
+	m.mu.Lock() // until the one in Poll has done it, or has left
+	defer m.mu.Unlock()
+	m.own(goroutine())
+	defer m.own(0)
+	m.finish()
 	return nil
 }
 
@@ -198,8 +205,9 @@ func (m *Manager) finish() {
 	if m.isDone() {
 		return
 	}
+	m.closing = true
 	m.pair.Close(func(msg message) { m.guard(func() { m.handle(msg) }) })
-	for m.open > 0 || len(m.listeners) > 0 || m.refusing > 0 {
+	for m.open > 0 || len(m.listeners) > 0 || len(m.refusing) > 0 {
 		m.cut()
 		m.guard(m.settle)
 	}
@@ -215,11 +223,16 @@ func (m *Manager) finish() {
 func (m *Manager) cut() {
 	for _, c := range m.conns {
 		if c != nil && !c.IsClosed() {
-			c.SetReason(conn.ShuttingDown)
+			if !m.refusing[c] {
+				c.SetReason(conn.ShuttingDown)
+			}
 			c.Close()
 		}
 	}
 }
+
+// ending reports whether the manager takes no new connections any more.
+func (m *Manager) ending() bool { return m.isDone() || m.shutting || m.closing }
 
 func (m *Manager) isDone() bool {
 	select {

@@ -16,11 +16,13 @@ const batch = 512
 // turn is how far the current turn has come. A handler that panics unwinds the turn; it then goes on from here.
 type turn struct {
 	ready   [batch]ready
-	n, next int  // ready[next:n] are still to do
-	rang    bool // the doorbell rang
-	sweep   int  // the next descriptor whose timeouts to look at, -1 when no sweep is on
-	poll    int  // the next of polls
-	settle  int  // the next of settling
+	n, next int    // ready[next:n] are still to do
+	rang    bool   // the doorbell rang
+	asked   uint32 // see Manager.ask
+	timers  uint64 // the last timer set before the turn
+	sweep   int    // the next descriptor whose timeouts to look at, -1 when no sweep is on
+	poll    int    // the next of polls
+	settle  int    // the next of settling
 }
 
 // Poll waits for something to happen, for timeout at most (negative: for ever), and deals with it: one turn of the loop. All
@@ -76,6 +78,10 @@ func (m *Manager) once(timeout time.Duration) error {
 	m.sh.Now = m.clock()
 	m.stats.Turns++
 	t.n, t.next, t.poll = n, 0, 0
+	t.timers = m.timerSeq
+	if t.asked = m.asked.Swap(0); t.asked != 0 {
+		t.rang = true
+	}
 	t.sweep = -1
 	if m.sh.Now >= max(m.sh.NextDeadline, m.nextSweep) {
 		t.sweep = 0
@@ -83,7 +89,7 @@ func (m *Manager) once(timeout time.Duration) error {
 	}
 	for !m.proceed() {
 	}
-	if m.shutting && m.open == 0 && m.refusing == 0 && len(m.listeners) == 0 {
+	if m.shutting && m.open == 0 && len(m.refusing) == 0 && len(m.listeners) == 0 {
 		m.closing = true
 	}
 	if m.closing {
@@ -94,7 +100,7 @@ func (m *Manager) once(timeout time.Duration) error {
 
 // waitFor shortens timeout to what timers, deadlines and unsettled connections allow.
 func (m *Manager) waitFor(timeout time.Duration) time.Duration {
-	if len(m.touched) > 0 || m.closing {
+	if len(m.touched) > 0 || m.closing || m.asked.Load() != 0 {
 		return 0
 	}
 	at := int64(math.MaxInt64)
@@ -131,6 +137,7 @@ func (m *Manager) proceed() (finished bool) {
 		m.pair.Drain(m.handle)
 		t.rang = false
 	}
+	m.obey()
 	m.runTimers()
 	m.expire()
 	m.firePolls()
@@ -256,15 +263,15 @@ func (m *Manager) settle() {
 func (m *Manager) settleOne(c *conn.Conn) {
 	m.current = c
 	next := c.Settle()
-	if next.Was != next.Want || next.Done {
-		if err := m.poller.set(c.FD(), next.Was, next.Want); err != nil {
-			c.Unwatched()
+	if next.Was != next.Want {
+		// What is over is closed all the same: the kernel forgets to watch what is closed.
+		if err := m.poller.set(c.FD(), next.Was, next.Want); err != nil && !next.Done {
+			c.Watched(next.Was)
 			c.Fail(conn.IOError, err)
 			return
 		}
 	}
 	if next.Done {
-		c.Unwatched()
 		m.remove(c)
 	}
 }
@@ -278,14 +285,14 @@ func (m *Manager) remove(c *conn.Conn) {
 	}
 	fd := c.FD()
 	m.conns[fd] = nil
+	c.CloseFD()
 	switch {
 	case c.IsListener():
-		m.listeners[fd].unlink()
+		m.listeners[fd].unlink() // behind the close: a file that somebody listens on stays
 		delete(m.listeners, fd)
-	case c.Reason() == conn.Refused:
-		m.refusing--
+	case m.refusing[c]:
+		delete(m.refusing, c)
 	default:
 		m.open--
 	}
-	c.CloseFD()
 }

@@ -3,6 +3,7 @@ package mgr
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,10 +29,10 @@ func (p *sel) close() error   { return nil }
 
 func (p *sel) set(fd int, was, want conn.Interest) error {
 	if fd >= fdSetSize {
-		return fmt.Errorf("mgr: select: descriptor %d is not below FD_SETSIZE (%d)", fd, fdSetSize)
+		return fmt.Errorf("select: descriptor %d is not below FD_SETSIZE (%d)", fd, fdSetSize)
 	}
 	if was != p.watched[fd] {
-		return fmt.Errorf("mgr: select: descriptor %d is watched for %d, not %d", fd, p.watched[fd], was)
+		return fmt.Errorf("select: descriptor %d is watched for %d, not %d", fd, p.watched[fd], was)
 	}
 	p.watched[fd] = want
 	mark(&p.in, fd, want&conn.In != 0)
@@ -58,6 +59,9 @@ func (p *sel) wait(out []ready, timeout time.Duration) (int, error) {
 	if timeout >= 0 {
 		t := unix.NsecToTimeval(int64(millis(timeout)) * int64(time.Millisecond))
 		tv = &t
+	}
+	if timeout != 0 {
+		runtime.Gosched() // as in epoll: a call that waits keeps the processor from those who would end the wait
 	}
 	in, w := p.in, p.out
 	n, err := unix.Select(p.max+1, &in, &w, nil, tv)

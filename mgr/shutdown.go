@@ -11,15 +11,15 @@ import (
 // handshake), and returns nil when the last connection has ended. When ctx is done first, the rest is cut and its error
 // returned. The manager is closed afterwards: Run returns nil, Poll ErrClosed.
 //
-// It needs no running loop: between calls of Poll it turns the loop itself. Called from a handler it begins the shutdown and
-// returns at once. Safe for concurrent use.
+// It needs no running loop: between calls of Poll it turns the loop itself. Called from a handler it returns at once,
+// and the shutdown begins in the next turn. Safe for concurrent use.
 func (m *Manager) Shutdown(ctx context.Context) error {
-	if m.onLoop() {
-		m.beginShutdown()
-		return nil
+	if m.isDone() {
+		return ErrClosed
 	}
-	if err := m.pair.Send(message{do: m.beginShutdown}); err != nil {
-		return err
+	m.ask(askShutdown)
+	if m.onLoop() {
+		return nil
 	}
 	for !m.isDone() {
 		if ctx.Err() != nil {
@@ -31,6 +31,31 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// What ask asks the loop for.
+const (
+	askShutdown = 1 << iota
+	askClose
+)
+
+// ask has the loop shut down or close in its next turn, behind the messages that are queued already. It is no message
+// itself, since a full queue must not keep a program from ending.
+func (m *Manager) ask(what uint32) {
+	m.asked.Or(what)
+	m.pair.Ring()
+}
+
+// obey does what was asked for.
+func (m *Manager) obey() {
+	what := m.turn.asked
+	m.turn.asked = 0
+	if what&askClose != 0 {
+		m.closing = true
+	}
+	if what&askShutdown != 0 {
+		m.beginShutdown()
+	}
 }
 
 // help turns the loop when nobody else does, and otherwise waits a little for who does.
@@ -68,7 +93,9 @@ func (m *Manager) beginShutdown() {
 		}
 		m.guard(func() {
 			m.current = c
-			c.SetReason(conn.ShuttingDown)
+			if !m.refusing[c] {
+				c.SetReason(conn.ShuttingDown)
+			}
 			c.Fire(conn.Shutdown{})
 			if !c.HasProtocol() {
 				c.Drain()

@@ -22,9 +22,10 @@ func (m *Manager) Wakeup(id uint64, data []byte) error {
 	return m.pair.Send(message{id: id, data: append(make([]byte, 0, len(data)), data...)})
 }
 
-// Broadcast runs f on the loop for every open connection, listeners left out, and returns when that is done. Called from a
-// handler, it runs in place. Called from a handler of another manager it does not wait, since two loops that broadcast
-// to each other would wait for ever. It returns ErrFull or ErrClosed when f will not run. Safe for concurrent use.
+// Broadcast runs f on the loop for every open connection, listeners left out, and returns when that is done: it waits for
+// somebody to call Poll or Run. Called from a handler, it runs in place. Called from a handler of another manager it does
+// not wait, since two loops that broadcast to each other would wait for ever. It returns ErrFull or ErrClosed when f will not
+// run. Safe for concurrent use.
 func (m *Manager) Broadcast(f func(*conn.Conn)) error {
 	g := goroutine()
 	switch {
@@ -64,11 +65,25 @@ func (m *Manager) handle(msg message) {
 // each calls f for every open connection.
 func (m *Manager) each(f func(*conn.Conn)) {
 	before := m.current
-	for _, c := range m.conns {
+	for i, n := 0, len(m.conns); i < n; {
+		i = m.eachOf(i, n, f)
+	}
+	m.current = before
+}
+
+// eachOf calls f for the connections on descriptors from i up to n, and returns where to go on: behind a call that panicked,
+// which is the end of that connection and of none other.
+func (m *Manager) eachOf(i, n int, f func(*conn.Conn)) (next int) {
+	if !m.opts.CrashOnPanic {
+		defer m.recovered()
+	}
+	for next = i; next < n; {
+		c := m.conns[next]
+		next++
 		if c != nil && c.IsOpen() && !c.IsListener() {
 			m.current = c
 			f(c)
 		}
 	}
-	m.current = before
+	return next
 }

@@ -14,7 +14,7 @@ import (
 // listener, with at most one opts. Regular files are refused: a poller has nothing to say about them.
 func (m *Manager) Wrap(fd int, h conn.Handler, opts ...ListenOptions) (*conn.Conn, error) {
 	m.check("Wrap")
-	if m.isDone() || m.shutting {
+	if m.ending() {
 		return nil, ErrClosed
 	}
 	var st unix.Stat_t
@@ -41,12 +41,26 @@ func (m *Manager) Wrap(fd int, h conn.Handler, opts ...ListenOptions) (*conn.Con
 		}
 		tr = m.sock
 	}
-	c := conn.New(m.sh, fd, conn.NewID(fd), tr, m.limits, h)
-	c.SetRemote(conn.RemotePeer(fd))
+	c := m.adopt(fd, conn.RemotePeer(fd), tr, m.limits, h)
+	m.begin(c)
+	return c, nil
+}
+
+// begin fires Open, which may happen inside a handler of another connection: a panic is the end of c alone.
+func (m *Manager) begin(c *conn.Conn) {
+	before := m.current
+	m.current = c
+	m.guard(c.Begin)
+	m.current = before
+}
+
+// adopt makes a connection of fd and puts it into the table. Begin comes next.
+func (m *Manager) adopt(fd int, peer conn.Peer, tr conn.Transport, limits *conn.Limits, h conn.Handler) *conn.Conn {
+	c := conn.New(m.sh, fd, conn.NewID(fd), tr, limits, h)
+	c.SetRemote(peer)
 	m.open++
 	m.place(c)
-	c.Begin()
-	return c, nil
+	return c
 }
 
 func (m *Manager) wrapListener(fd int, h conn.Handler, opts []ListenOptions) (*conn.Conn, error) {
@@ -54,5 +68,9 @@ func (m *Manager) wrapListener(fd int, h conn.Handler, opts []ListenOptions) (*c
 	if len(opts) > 0 {
 		o = opts[0]
 	}
-	return m.addListener(fd, conn.Addr{}, h, o)
+	addr, err := conn.SetListening(fd, &o.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("mgr: wrap: %w", err)
+	}
+	return m.addListener(fd, addr, h, o)
 }
