@@ -10,7 +10,8 @@ import (
 // A Handler answers a request, in the call or later.
 type Handler func(c *conn.Conn, m *Message)
 
-// A Mux gives each request to the handler of the most specific pattern that matches it. Its Serve is a handler for Listen:
+// A Mux gives each request to the handler of the most specific pattern that matches it. Its Serve is a handler for
+// Listen:
 //
 //	x := http.NewMux()
 //	x.MustHandle("GET /items/{id}", func(c *conn.Conn, m *http.Message) {
@@ -27,22 +28,23 @@ type Handler func(c *conn.Conn, m *Message)
 //	/files/{rest...}  any number of segments more, none included
 //	device.local/     only requests for that host, whatever the port
 //
-// Of two patterns that match a request, the one with a host wins, and else the one that matches fewer requests. Two of which
-// neither does are in conflict, and the later one is refused. Segments are parted at the slashes of the path as it was sent,
-// and compared percent-decoded.
+// Of two patterns that match a request, the one with a host wins, and else the one that matches fewer requests. Two of
+// which neither does are in conflict, and the later one is refused. Segments are parted at the slashes of the path as it
+// was sent, and compared percent-decoded.
 //
-// What no pattern matches is answered here: with 405 and Allow when only the method is wrong; with 307 to the
-// path and a slash when there is a pattern for exactly that; with 307 to the path without empty, "." and ".." segments when it has
-// such, before anything else is looked at; with 200 for OPTIONS *; and else with 404. 307 is net/http's choice since Go 1.26,
-// too: it keeps the method, and no client remembers it when the routes have changed.
+// What no pattern matches is answered here: with 405 and Allow when only the method is wrong; with 307 to the path and a
+// slash when there is a pattern for exactly that; with 200 for OPTIONS *; and else with 404. A path with empty, "." or ".."
+// segments is not matched but redirected, with 307, to the one without. 307 is what net/http of Go 1.26 sends, too: it
+// keeps the method, and no client remembers it when the routes have changed.
 //
-// Unlike net/http's, a Mux compares hosts without regard to case (RFC 3986 3.2.2), takes %2F in a segment for a part of it, leaves
-// the percent-encoding in a redirect as it was, and refuses patterns that could match no request: those with CONNECT, with a port or a
-// malformed host, with segments that are cleaned away, and with malformed percent-encoding.
+// Unlike net/http's, a Mux compares hosts without regard to case (RFC 3986 3.2.2), takes %2F in a segment for a part of
+// it, leaves the percent-encoding in a redirect as it was, and refuses patterns that could match no request: those with
+// CONNECT, with a port or a malformed host, with segments that are cleaned away, and with malformed percent-encoding.
 //
 // Nothing in a Mux changes once it is set up: then several loops may use the same one.
 type Mux struct {
-	// Events, unless it is nil, gets every event but *Message: *Head, *BadRequest, and those of package conn and of other layers.
+	// Events, unless it is nil, gets every event but *Message: *Head, *BadRequest, and those of package conn and of
+	// other layers.
 	Events conn.Handler
 
 	routes  []*route
@@ -60,8 +62,8 @@ func NewMux() *Mux {
 	return x
 }
 
-// Handle registers h for the requests that pattern matches. The error says what is wrong with the pattern, or with which one it is
-// in conflict.
+// Handle registers h for the requests that pattern matches. The error says what is wrong with the pattern, or with which
+// one it is in conflict.
 func (x *Mux) Handle(pattern string, h Handler) error {
 	if h == nil {
 		return fmt.Errorf("http: handle %q: %w", pattern, errNoHandler)
@@ -101,9 +103,9 @@ func (x *Mux) MustHandle(pattern string, h Handler) {
 	}
 }
 
-// Use puts middleware around every answer of the Mux, its own 404, 405 and redirects included. The first one given is the
-// outermost. The route has been chosen before: middleware may call Pattern and PathValue. One that answers itself does
-// not call next. For one route alone, give Handle the wrapped handler.
+// Use puts middleware around every answer of the Mux, its own 404, 405 and redirects included. The first one given is
+// the outermost. The route has been chosen before: middleware may call Pattern and PathValue. One that answers itself
+// does not call next. For one route alone, give Handle the wrapped handler.
 func (x *Mux) Use(middleware ...func(next Handler) Handler) {
 	for _, wrap := range middleware {
 		next := new(Handler)
@@ -154,7 +156,6 @@ func (x *Mux) Serve(c *conn.Conn, ev conn.Event) {
 
 // choose finds out what becomes of the request.
 func (x *Mux) choose(m *Message) {
-	m.route = nil
 	if m.raw[0] != '/' {
 		m.outcome = wholeHost
 		return
@@ -225,8 +226,9 @@ func (m *Message) location() string {
 	return to
 }
 
-// PathValue returns what stood in the place of the wildcard of that name in the path of the request, percent-decoded; nil
-// when the pattern has none of that name. It is valid until the handler returns, and so is what it returns. It allocates nothing.
+// PathValue returns what stood in the place of the wildcard of that name in the path of the request, percent-decoded;
+// nil when the pattern has none of that name. It is valid until the handler returns, and so is what it returns. It
+// allocates nothing.
 func (m *Message) PathValue(name string) []byte {
 	if m.route == nil {
 		return nil
@@ -239,8 +241,8 @@ func (m *Message) PathValue(name string) []byte {
 	return nil
 }
 
-// Pattern returns the pattern that a Mux has chosen for the request, as it was registered: a name with few values for logs and
-// counters. It is "" when there is none. For a redirect it is the pattern that would match behind it.
+// Pattern returns the pattern that a Mux has chosen for the request, as it was registered: a name with few values for
+// logs and counters. It is "" when there is none. For a redirect it is the pattern that would match behind it.
 func (m *Message) Pattern() string {
 	if m.route == nil {
 		return ""

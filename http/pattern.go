@@ -168,8 +168,8 @@ func isClean(p []byte) bool {
 	return true
 }
 
-// A relation tells which requests two patterns of one host match. A pattern is a product of sets, of methods and of what may stand
-// in each segment; so a bit that is set for one factor is set for the whole, unless they are apart.
+// A relation tells which requests two patterns of one host match. A pattern is a product of sets, of methods and of what
+// may stand in each segment; so a bit that is set for one factor is set for the whole, unless they are apart.
 type relation uint8
 
 const (

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// A node stands for the beginning of a path, segment by segment, in a tree of all patterns of a host. Its children are looked
-// up, not gone through; so the time that a request takes depends on its segments, and on the nodes that match the
+// A node stands for the beginning of a path, segment by segment, in a tree of all patterns of a host. Its children are
+// looked up, not gone through; so the time that a request takes depends on its segments, and on the nodes that match the
 // same beginning of it (a literal and a wildcard, at each level), but not on the number of patterns.
 type node struct {
 	literal map[string]*node
@@ -65,9 +65,10 @@ type walk struct {
 	methods []string
 }
 
-// match returns the most specific route below n that matches the path from raw[i] and path[j] on, where a segment begins with its
-// slash; nil when there is none. It takes the first one in the order literal, single wildcard, rest. That is the most specific one: no
-// two routes are in conflict, and of two that match the request the other one is wider where they first differ.
+// match returns the most specific route below n that matches the path from raw[i] and path[j] on, where a segment begins
+// with its slash; nil when there is none. It takes the first one in the order literal, single wildcard, rest. That is
+// the most specific one: no two routes are in conflict, and of two that match the request the other one is wider where
+// they first differ.
 func (w *walk) match(n *node, i, j int) *route {
 	end := len(w.raw)
 	if w.slash {
@@ -138,7 +139,8 @@ func (w *walk) pick(routes []*route) (best *route) {
 	return best
 }
 
-// find looks for the route of the path, or with slash set of the path and a slash. Routes of the host win over those of any.
+// find looks for the route of the path, or with slash set of the path and a slash. Routes of the host win over those of
+// any.
 func (x *Mux) find(w *walk, host []byte, slash bool) *route {
 	w.slash, w.partial = slash, false
 	if len(x.hosts) > 0 && len(host) > 0 {
@@ -169,8 +171,8 @@ func (x *Mux) allow(m *Message) string {
 
 func (w *walk) endsInSlash() bool { return w.raw[len(w.raw)-1] == '/' }
 
-// appendHost appends the host of a Host field, in lower case and without the port. The parser has seen to it that there are no more
-// than maxHost bytes.
+// appendHost appends the host of a Host field, in lower case and without the port. The parser has seen to it that there
+// are no more than maxHost bytes.
 func appendHost(b, host []byte) []byte {
 	if end := bytes.LastIndexByte(host, ':'); end > bytes.IndexByte(host, ']') {
 		host = host[:end]
