@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// SetHexdump writes all traffic of the connection to w as a hexdump, for debugging; nil ends that. w is called on the loop's
-// goroutine.
+// SetHexdump writes all traffic of the connection to w as a hexdump, for debugging, but for the files that the kernel sends
+// by itself (SendFile); nil ends that. w is called on the loop's goroutine.
 func (c *Conn) SetHexdump(w io.Writer) {
 	c.check("SetHexdump")
 	if w == nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/mgr"
@@ -208,8 +209,11 @@ func TestSignalsAreHarmless(t *testing.T) {
 				case <-quit:
 					return
 				default:
-					syscall.Kill(os.Getpid(), syscall.SIGWINCH)
-					syscall.Kill(os.Getpid(), syscall.SIGURG)
+					for range 10 {
+						syscall.Kill(os.Getpid(), syscall.SIGWINCH)
+						syscall.Kill(os.Getpid(), syscall.SIGURG)
+					}
+					time.Sleep(50 * time.Microsecond) // or a single processor does nothing else
 				}
 			}
 		}()

@@ -1,0 +1,161 @@
+package conn
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestUnreadBytesAreKeptAndTheNextReadAppends(t *testing.T) {
+	var seen []string
+	r := newRig(t, Limits{}, func(c *Conn, ev Event) {
+		if _, ok := ev.(*Read); ok {
+			seen = append(seen, string(c.Recv.Bytes()))
+		}
+	})
+	r.input("abc")
+	copy(r.sh.read, "XXXXXX") // another connection reads
+	r.input("def")
+	if !slices.Equal(seen, []string{"abc", "abcdef"}) {
+		t.Errorf("handlers saw %q", seen)
+	}
+	r.wantEvents("Read3 Read3")
+}
+
+func TestDiscardPartly(t *testing.T) {
+	r := newRig(t, Limits{}, func(c *Conn, ev Event) {
+		if _, ok := ev.(*Read); ok {
+			c.Recv.Discard(2)
+		}
+	})
+	for i, want := range []string{"c", "ef", "gh"} {
+		r.input([]string{"abc", "def", "gh"}[i])
+		if got := string(r.Recv.Bytes()); got != want {
+			t.Errorf("unread %q, want %q", got, want)
+		}
+	}
+	r.Recv.Discard(100)
+	if r.Recv.Len() != 0 {
+		t.Errorf("%d bytes left after discarding more than there are", r.Recv.Len())
+	}
+}
+
+func TestTruncateKeepsTheBeginning(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	r.input("abcdef")
+	r.Recv.Discard(1)
+	r.Recv.Truncate(3)
+	if got := string(r.Recv.Bytes()); got != "bcd" {
+		t.Errorf("unread %q, want %q", got, "bcd")
+	}
+	r.input("xyz")
+	if got := string(r.Recv.Bytes()); got != "bcdxyz" {
+		t.Errorf("unread %q, want %q", got, "bcdxyz")
+	}
+}
+
+// Handlers that discard any amount see the stream without a gap or a repetition.
+func TestTheStreamIsWholeUnderAnyDiscards(t *testing.T) {
+	for seed := range uint64(60) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		var got []byte
+		r := newRig(t, Limits{}, func(c *Conn, ev Event) {
+			if _, ok := ev.(*Read); ok {
+				n := rnd.IntN(c.Recv.Len() + 1)
+				got = append(got, c.Recv.Bytes()[:n]...)
+				c.Recv.Discard(n)
+			}
+		})
+		var want []byte
+		for i := range 50 {
+			p := bytes.Repeat([]byte{byte(i)}, 1+rnd.IntN([]int{5, 500, 20_000}[rnd.IntN(3)]))
+			want = append(want, p...)
+			r.input(string(p))
+		}
+		for len(r.net.in) > 0 {
+			r.Readable()
+			r.turn()
+		}
+		got = append(got, r.Recv.Bytes()...)
+		if !bytes.Equal(got, want) {
+			t.Fatalf("seed %d: %d bytes came, %d were sent, or they differ", seed, len(got), len(want))
+		}
+	}
+}
+
+func TestAnIdleConnectionOwnsNoBuffer(t *testing.T) {
+	r := newRig(t, Limits{}, func(c *Conn, ev Event) {
+		if _, ok := ev.(*Read); ok && c.Recv.Len() > 3 {
+			c.WriteString("answer")
+			c.Recv.Discard(c.Recv.Len())
+		}
+	})
+	r.input("ab")
+	r.input("cdef")
+	if r.Recv.buf != nil || r.out != nil {
+		t.Errorf("it keeps a receive buffer of %d bytes and the queue %v", cap(r.Recv.buf), r.out)
+	}
+}
+
+func TestReceiveLimitEndsTheConnection(t *testing.T) {
+	r := newRig(t, Limits{Recv: 4}, nil)
+	r.input("abcd")
+	r.wantEvents("Read4")
+	r.input("e")
+	r.wantEvents("Read1 Error:receive limit Close:receive limit")
+}
+
+func TestReceiveLimitCountsWhatTheHandlerLeft(t *testing.T) {
+	r := newRig(t, Limits{Recv: 4}, func(c *Conn, ev Event) { c.Recv.Discard(c.Recv.Len()) })
+	r.input("abcdefgh")
+	r.wantEvents("Read8")
+}
+
+func TestInterruptedReadIsTriedAgain(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	r.net.in = []step{{err: unix.EINTR}, {err: unix.EINTR}, {data: "abc"}}
+	r.Readable()
+	r.turn()
+	r.wantEvents("Read3")
+}
+
+func TestResumeDeliversUnreadBytesAgainWithN0(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	r.input("abc")
+	r.Pause()
+	if want := r.turn(); want != 0 {
+		t.Errorf("a paused connection is to be watched for %d", want)
+	}
+	r.input("unseen")
+	r.Resume()
+	if want := r.turn(); want != In {
+		t.Errorf("a resumed connection is to be watched for %d, want In", want)
+	}
+	r.wantEvents("Read3 Read0")
+	r.Resume() // which was not paused
+	r.turn()
+	r.wantEvents("")
+}
+
+func TestPauseAndHoldDoNotUndoEachOther(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	r.Pause()
+	r.Hold()
+	r.turn()
+	r.Resume()
+	if want := r.turn(); want != 0 {
+		t.Errorf("held and resumed: watched for %d", want)
+	}
+	r.Pause()
+	r.Unhold()
+	if want := r.turn(); want != 0 {
+		t.Errorf("paused and unheld: watched for %d", want)
+	}
+	r.Resume()
+	if want := r.turn(); want != In {
+		t.Errorf("neither: watched for %d, want In", want)
+	}
+}
