@@ -19,7 +19,8 @@ const haveEpoll = true
 type epoll struct {
 	fd     int
 	events []unix.EpollEvent
-	busy   bool // the last wait found something
+	busy   bool    // the last wait found something
+	parked *parked // nil when a wait blocks its thread
 }
 
 func newEpoll() (poller, error) {
@@ -27,12 +28,25 @@ func newEpoll() (poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mgr: %w", os.NewSyscallError("epoll_create1", err))
 	}
-	return &epoll{fd: fd}, nil
+	p := &epoll{fd: fd}
+	if runtime.GOMAXPROCS(0) == 1 {
+		if p.parked, err = newParked(fd); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("mgr: epoll: %w", err)
+		}
+	}
+	return p, nil
 }
 
 func (p *epoll) String() string { return "epoll" }
 func (p *epoll) maxFD() int     { return math.MaxInt32 }
-func (p *epoll) close() error   { return os.NewSyscallError("close", unix.Close(p.fd)) }
+
+func (p *epoll) close() error {
+	if p.parked != nil {
+		return p.parked.file.Close()
+	}
+	return os.NewSyscallError("close", unix.Close(p.fd))
+}
 
 func (p *epoll) set(fd int, was, want conn.Interest) error {
 	op := unix.EPOLL_CTL_MOD
@@ -62,11 +76,8 @@ func (p *epoll) wait(out []ready, timeout time.Duration) (int, error) {
 	if p.busy || timeout == 0 {
 		n, err = epollTry(p.fd, p.events[:len(out)])
 	}
-	if n == 0 && timeout != 0 {
-		// The call that follows holds on to the processor until the runtime's monitor takes it away, which can take
-		// milliseconds: let the goroutines that are ready run first.
-		runtime.Gosched()
-		n, err = unix.EpollWait(p.fd, p.events[:len(out)], millis(timeout))
+	if n == 0 && err == nil && timeout != 0 {
+		n, err = p.block(p.events[:len(out)], timeout)
 	}
 	if err == unix.EINTR {
 		n, err = 0, nil
@@ -75,7 +86,24 @@ func (p *epoll) wait(out []ready, timeout time.Duration) (int, error) {
 		return 0, os.NewSyscallError("epoll_wait", err)
 	}
 	p.busy = n > 0
-	for i, ev := range p.events[:n] {
+	return translate(out, p.events[:n]), nil
+}
+
+// block waits until something is ready.
+func (p *epoll) block(events []unix.EpollEvent, timeout time.Duration) (int, error) {
+	// A call that waits holds on to the processor until the runtime's monitor takes it away, which can take milliseconds,
+	// and a parked goroutine is not looked for while others run: let those that are ready run first, and what they send
+	// ends the wait before it begins.
+	runtime.Gosched()
+	if p.parked != nil {
+		return p.parked.wait(events, timeout)
+	}
+	return unix.EpollWait(p.fd, events, millis(timeout))
+}
+
+// translate writes what epoll reports to out.
+func translate(out []ready, events []unix.EpollEvent) int {
+	for i, ev := range events {
 		var got conn.Interest
 		if ev.Events&unix.EPOLLIN != 0 {
 			got |= conn.In
@@ -88,5 +116,5 @@ func (p *epoll) wait(out []ready, timeout time.Duration) (int, error) {
 		}
 		out[i] = ready{fd: ev.Fd, got: got}
 	}
-	return n, nil
+	return len(events)
 }
