@@ -106,7 +106,7 @@ func (c *Conn) Settle() Next {
 	if c.state <= draining && c.flags&blocked == 0 {
 		c.flush()
 	}
-	if c.out != nil && c.out.size == 0 { // AvailableBuffer was not followed by Write
+	if c.out != nil && c.out.empty() { // AvailableBuffer was not followed by Write
 		c.sh.putQueue(c.out)
 		c.out = nil
 	}
@@ -187,9 +187,10 @@ func (c *Conn) Watched(i Interest) { c.want = i }
 // panicked in the Error event, and then closes the descriptor with CloseFD.
 func (c *Conn) Finish() {
 	c.dropInput()
-	if c.out != nil {
-		c.sh.putQueue(c.out)
+	if q := c.out; q != nil {
 		c.out = nil
+		q.closeFiles()
+		c.sh.putQueue(q)
 	}
 	if c.flags&polls != 0 {
 		c.flags &^= polls

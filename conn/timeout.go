@@ -17,7 +17,8 @@ var (
 )
 
 // SetDeadline has the Deadline event fired once when d has passed, a tenth of a second late at worst with few
-// connections; 0 or less cancels. After DrainLinger it does nothing. There is one slot, which belongs to the protocol layer where there is one; programs have
+// connections; 0 or less cancels. On a connection that is draining its passing is the end, with reason DeadlineOver; after
+// DrainLinger it does nothing. There is one slot, which belongs to the protocol layer where there is one; programs have
 // Manager.AfterFunc.
 func (c *Conn) SetDeadline(d time.Duration) {
 	c.check("SetDeadline")
@@ -63,7 +64,7 @@ func (c *Conn) nextDeadline() int64 {
 	if d := c.limits.Idle; d > 0 {
 		t = min(t, later(c.lastActive, d))
 	}
-	if d := c.limits.Stall; d > 0 && c.Pending() > 0 {
+	if d := c.limits.Stall; d > 0 && c.unsent() {
 		t = min(t, later(c.lastSent, d))
 	}
 	return t
@@ -85,7 +86,7 @@ func (c *Conn) Expire() int64 {
 	switch {
 	case c.flags&connecting != 0 && c.deadline != 0 && c.deadline <= now:
 		c.Fail(TimedOut, errConnect)
-	case c.limits.Stall > 0 && c.Pending() > 0 && later(c.lastSent, c.limits.Stall) <= now:
+	case c.limits.Stall > 0 && c.unsent() && later(c.lastSent, c.limits.Stall) <= now:
 		c.Fail(Stalled, errStalled)
 	case c.limits.Idle > 0 && later(c.lastActive, c.limits.Idle) <= now:
 		c.Fail(Idle, errIdle)

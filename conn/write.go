@@ -19,17 +19,19 @@ var (
 // order they and the stretches of own go out; own bytes behind the last part follow at the end.
 type queue struct {
 	own    []byte
-	off    int // own[:off] is sent
-	placed int // own[:placed] is accounted for by parts
-	size   int // bytes in all
+	off    int   // own[:off] is sent
+	placed int   // own[:placed] is accounted for by parts
+	size   int   // bytes in memory, all of them
+	files  int64 // bytes of files
 	parts  []part
 	first  int // parts[:first] are sent
 }
 
-// part is a shared buffer, or, when p is nil, the next n bytes of own.
+// part is a shared buffer, or a stretch of a file, or, when p and file are nil, the next n bytes of own.
 type part struct {
-	p []byte
-	n int
+	p    []byte
+	n    int
+	file *filePart
 }
 
 // Write queues a copy of p, to be sent at the end of the turn. It never blocks. It returns ErrClosed, or ErrSendLimit
@@ -67,6 +69,14 @@ func (c *Conn) WriteShared(p []byte) error {
 	if q == nil {
 		return err
 	}
+	q.place()
+	q.parts = append(q.parts, part{p: p, n: len(p)})
+	c.queued(q, len(p))
+	return nil
+}
+
+// place makes parts account for all bytes of own, before a part that goes behind them.
+func (q *queue) place() {
 	if q.first == len(q.parts) || q.first > 32 && 2*q.first > len(q.parts) { // forget what is sent
 		q.parts = slices.Delete(q.parts, 0, q.first)
 		q.first = 0
@@ -75,10 +85,10 @@ func (c *Conn) WriteShared(p []byte) error {
 		q.parts = append(q.parts, part{n: n})
 		q.placed = len(q.own)
 	}
-	q.parts = append(q.parts, part{p: p, n: len(p)})
-	c.queued(q, len(p))
-	return nil
 }
+
+// empty reports whether nothing waits to be sent.
+func (q *queue) empty() bool { return q.size == 0 && q.files == 0 }
 
 // AvailableBuffer returns an empty buffer to append to and to pass to Write at once, which then copies nothing as long
 // as it has not outgrown its capacity.
@@ -98,7 +108,7 @@ func (c *Conn) AvailableBuffer() []byte {
 	return q.own[len(q.own):]
 }
 
-// Pending returns the number of bytes queued and not yet taken by the kernel.
+// Pending returns the number of bytes queued and not yet taken by the kernel, without those of SendFile.
 func (c *Conn) Pending() int {
 	if c.out == nil {
 		return 0
@@ -135,13 +145,8 @@ func (c *Conn) room(n int) (*queue, error) {
 
 // queued accounts for n bytes just put into q.
 func (c *Conn) queued(q *queue, n int) {
+	c.begun(q)
 	q.size += n
-	if q.size == n {
-		c.lastSent = c.sh.Now
-		if c.limits.Stall > 0 {
-			c.noteDeadline()
-		}
-	}
 	if q.size > c.limits.HighWater {
 		c.flags |= aboveHigh
 	}
@@ -150,6 +155,19 @@ func (c *Conn) queued(q *queue, n int) {
 	}
 	c.touch()
 }
+
+// begun is to be called before something is put into q: the time for the peer to take bytes begins when q was empty.
+func (c *Conn) begun(q *queue) {
+	if q.empty() {
+		c.lastSent = c.sh.Now
+		if d := c.limits.Stall; d > 0 {
+			c.sh.NextDeadline = min(c.sh.NextDeadline, later(c.lastSent, d))
+		}
+	}
+}
+
+// unsent reports whether something waits to be sent.
+func (c *Conn) unsent() bool { return c.out != nil && !c.out.empty() }
 
 // flushMax bounds what one connection sends in one turn, so that a long queue does not keep the others waiting.
 const flushMax = 256 << 10
@@ -161,8 +179,15 @@ func (c *Conn) flush() {
 		return
 	}
 	sent := 0
-	for q.size > 0 && sent < flushMax {
-		asked, n, err := c.sendSome(q)
+	for !q.empty() && sent < flushMax {
+		file := q.fileFirst()
+		var asked, n int
+		var err error
+		if file != nil {
+			asked, n, err = c.sendFile(file)
+		} else {
+			asked, n, err = c.sendSome(q)
+		}
 		if err == unix.EINTR {
 			continue
 		}
@@ -170,19 +195,21 @@ func (c *Conn) flush() {
 			c.Fail(ErrnoReason(err), err)
 			break
 		}
-		if n > 0 {
+		if n > 0 && file != nil {
+			q.advanceFile(file, n)
+		} else if n > 0 {
 			q.advance(n)
-			sent += n
 		}
+		sent += n
 		if n < asked {
 			c.flags |= blocked
 			break
 		}
 	}
-	if q.size > 0 && c.flags&blocked == 0 {
+	if !q.empty() && c.flags&blocked == 0 {
 		c.flags |= blocked // the poller will say writable at once
 	}
-	if q.size == 0 {
+	if q.empty() {
 		c.out = nil
 		c.sh.putQueue(q)
 	}
@@ -202,7 +229,7 @@ func (c *Conn) afterWrite(n int) {
 	ev := &c.sh.evWrite
 	ev.N = n
 	c.Fire(ev)
-	if c.flags&aboveHigh != 0 && c.Pending() == 0 {
+	if c.flags&aboveHigh != 0 && !c.unsent() {
 		c.flags &^= aboveHigh
 		c.Fire(Drained{})
 	}
@@ -255,11 +282,22 @@ func limit(p []byte) []byte {
 	return p
 }
 
-// pieces yields the unsent bytes in order.
+// fileFirst returns the stretch of a file that is to be sent next, or nil.
+func (q *queue) fileFirst() *filePart {
+	if q.first < len(q.parts) {
+		return q.parts[q.first].file
+	}
+	return nil
+}
+
+// pieces yields the unsent bytes in order, up to those of a file.
 func (q *queue) pieces(yield func([]byte) bool) {
 	off := q.off
 	for _, t := range q.parts[q.first:] {
 		p := t.p
+		if t.file != nil {
+			return
+		}
 		if p == nil {
 			p = q.own[off : off+t.n]
 			off += t.n
