@@ -68,6 +68,25 @@ func (d *chunkDecoder) decode(b []byte, w, r int, limit int64) (int, int, error)
 	return w, r, nil
 }
 
+// run returns where the first piece of data in b begins and ends, and reads up to its end; without one, start and end are
+// what has been read.
+func (d *chunkDecoder) run(b []byte, limit int64) (start, end int, err error) {
+	for start < len(b) && d.step != chunkTrailers {
+		if d.step == chunkData {
+			n := int(min(d.left, int64(len(b)-start)))
+			if d.left -= int64(n); d.left == 0 {
+				d.step = chunkDataCR
+			}
+			return start, start + n, nil
+		}
+		if err := d.line(b[start], limit); err != nil {
+			return start, start, err
+		}
+		start++
+	}
+	return start, start, nil
+}
+
 // line takes one byte of what is not data.
 func (d *chunkDecoder) line(x byte, limit int64) error {
 	switch d.step {

@@ -64,6 +64,7 @@ func TestCookieString(t *testing.T) {
 		"a=1; Domain=Ex-1.com": {Name: "a", Value: "1", Domain: "Ex-1.com"},
 		"a=1; Max-Age=60":      {Name: "a", Value: "1", MaxAge: time.Minute},
 		"a=1; Max-Age=1":       {Name: "a", Value: "1", MaxAge: 1},
+		"a=1; Max-Age=2":       {Name: "a", Value: "1", MaxAge: time.Second + 1},
 		"a=; Max-Age=0":        {Name: "a", MaxAge: -1},
 		"__Host-a=1; Path=/; Secure; HttpOnly; SameSite=Strict":             {Name: "__Host-a", Value: "1", Path: "/", Secure: true, HttpOnly: true, SameSite: SameSiteStrict},
 		"a=1; Expires=Sun, 03 Feb 2030 03:05:06 GMT; Secure; SameSite=None": {Name: "a", Value: "1", Expires: day, Secure: true, SameSite: SameSiteNone},
@@ -76,6 +77,17 @@ func TestCookieString(t *testing.T) {
 		// net/http reads it as one cookie and would send it so.
 		if c, err := nethttp.ParseSetCookie(want); err != nil || len(c.Unparsed) > 0 || c.Name != k.Name {
 			t.Errorf("net/http reads %s as %v, %v", want, c, err)
+		}
+	}
+}
+
+func TestCookieAtTheBounds(t *testing.T) {
+	for _, k := range []Cookie{
+		{Name: "a", Value: `""`}, {Name: "a", Path: "/b c"}, {Name: "a", Domain: strings.Repeat("abc.", 63) + "d"}, {Name: "a", Path: "/" + strings.Repeat("x", 1023)}, {Name: "a", Domain: strings.Repeat("x", 63) + ".z"},
+		{Name: "a", Expires: time.Date(1601, 1, 1, 0, 0, 0, 0, time.UTC)}, {Name: "a", Expires: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)},
+	} {
+		if err := k.check(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -93,9 +105,9 @@ func TestSetCookieRefusesWhatBreaksRFC6265(t *testing.T) {
 			{Name: "a", Value: "b c"}, {Name: "a", Value: "b;c"}, {Name: "a", Value: "b,c"}, {Name: "a", Value: `b"c`}, {Name: "a", Value: `b\c`},
 			{Name: "a", Value: `"`}, {Name: "a", Value: `"b`}, {Name: "a", Value: "é"}, {Name: "a", Value: "b\r\nX: y"}, {Name: "a", Value: "\x7f"},
 			{Name: "a", Value: long},
-			{Name: "a", Path: "x"}, {Name: "a", Path: "/;Secure"}, {Name: "a", Path: "/\r\n"}, {Name: "a", Path: "/é"}, {Name: "a", Path: "/a "}, {Name: "a", Path: "/" + long},
-			{Name: "a", Domain: ".a.b"}, {Name: "a", Domain: "a..b"}, {Name: "a", Domain: "a.b."}, {Name: "a", Domain: "-a.b"}, {Name: "a", Domain: "a_b"}, {Name: "a", Domain: "1.2.3.4"},
-			{Name: "a", Domain: "a;b"}, {Name: "a", Domain: "::1"}, {Name: "a", Domain: long},
+			{Name: "a", Path: "x"}, {Name: "a", Path: "/;Secure"}, {Name: "a", Path: "/\r\n"}, {Name: "a", Path: "/é"}, {Name: "a", Path: "/\x7f"}, {Name: "a", Path: "/a "}, {Name: "a", Path: "/" + long},
+			{Name: "a", Domain: ".a.b"}, {Name: "a", Domain: "a..b"}, {Name: "a", Domain: "a.b."}, {Name: "a", Domain: "-a.b"}, {Name: "a", Domain: "a_b"}, {Name: "a", Domain: "a{b"}, {Name: "a", Domain: strings.Repeat("x", 64)}, {Name: "a", Domain: "1.2.3.4"},
+			{Name: "a", Domain: "a;b"}, {Name: "a", Domain: "::1"}, {Name: "a", Domain: strings.Repeat("abc.", 63) + "de"}, {Name: "a", Domain: long},
 			{Name: "a", Expires: time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)}, {Name: "a", Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 			{Name: "a", SameSite: 4}, {Name: "a", SameSite: SameSiteNone},
 			{Name: "__Secure-a"}, {Name: "__secure-a"}, {Name: "__Host-a", Secure: true}, {Name: "__Host-a", Path: "/"},

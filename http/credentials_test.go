@@ -6,7 +6,9 @@ import (
 )
 
 func TestCredentials(t *testing.T) {
-	basic := func(user, password string) Credentials { return Credentials{Scheme: AuthBasic, User: user, Password: password} }
+	basic := func(user, password string) Credentials {
+		return Credentials{Scheme: AuthBasic, User: user, Password: password}
+	}
 	bearer := func(token string) Credentials { return Credentials{Scheme: AuthBearer, Token: []byte(token)} }
 	bad := Credentials{Scheme: AuthBad}
 	for _, x := range []struct {
@@ -24,7 +26,7 @@ func TestCredentials(t *testing.T) {
 		{"Basic YTp_", bad}, {"Basic YTpi,", bad}, {"Basic YTpi=", bad}, {"Basic\tYTpi", bad},
 		// RFC 6750 2.1: b64token
 		{"Bearer mF_9.B5f-4.1JqM", bearer("mF_9.B5f-4.1JqM")}, {"bearer a+/~=", bearer("a+/~=")},
-		{"Bearer", bad}, {"Bearer =", bad}, {"Bearer a=b", bad}, {"Bearer a b", bad}, {"Bearer a,b", bad}, {`Bearer "a"`, bad},
+		{"Bearer", bad}, {"Bearer =", bad}, {"Bearer a=b", bad}, {"Bearer a b", bad}, {"Bearer a,b", bad}, {"Bearer a{b", bad}, {`Bearer "a"`, bad},
 		{"Digest a=b", Credentials{Scheme: AuthOther}}, {"Basic2 YTpi", Credentials{Scheme: AuthOther}}, {"", bad}, {"a@b c", bad},
 	} {
 		got := withFields("GET", "authorization:"+x.value).Credentials()

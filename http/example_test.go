@@ -18,6 +18,14 @@ import (
 // ask runs a loop whose connections have the handler, and prints the status, the header fields named, and the body of the replies to
 // these requests.
 func ask(handler func(m *mgr.Manager) conn.Handler, fields []string, requests ...string) {
+	for i, q := range requests {
+		requests[i] = q + " HTTP/1.1\r\nHost: device\r\n\r\n"
+	}
+	talk(handler, fields, requests...)
+}
+
+// talk is ask for requests that are given byte by byte.
+func talk(handler func(m *mgr.Manager) conn.Handler, fields []string, requests ...string) {
 	m, err := mgr.New(mgr.Options{})
 	if err != nil {
 		panic(err)
@@ -36,7 +44,7 @@ func ask(handler func(m *mgr.Manager) conn.Handler, fields []string, requests ..
 	defer c.Close()
 	r := bufio.NewReader(c)
 	for _, q := range requests {
-		fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: %s\r\n\r\n", q, addr)
+		go io.WriteString(c, q)
 		resp, err := nethttp.ReadResponse(r, nil)
 		if err != nil {
 			panic(err)

@@ -10,13 +10,14 @@ type phase uint8
 const (
 	phaseHead   phase = iota // the head is being read
 	phaseBody                // the body is being read
-	phaseAnswer              // the request is complete and waits for its answer
+	phaseStream              // the body is being read and handed on as it comes
+	phaseAnswer              // the request is complete and waits for its answer, or for the end of one that has begun
 	phaseFile                // answered; a file is being sent
 	phaseSkip                // answered early; the rest of the body is thrown away
 	phaseOver                // hijacked
 )
 
-type xflags uint8
+type xflags uint16
 
 const (
 	live      xflags = 1 << iota // the handler knows of the request, and it has no answer yet
@@ -26,6 +27,14 @@ const (
 	holding                      // Hold is in force
 	isHead                       // the method is HEAD
 	polite                       // the client knows that the connection closes: it asked for it
+	streamed                     // the handler wants the body as it comes: Stream or SaveBody was called
+	ownLimit                     // SetMaxBody was called
+	begun                        // the head of a reply is queued, and End has not been called
+	events                       // that reply is a stream of server-sent events
+	upgrades                     // Connection: Upgrade goes with the answer
+	accepts                      // the client takes the coding of Options.Compress
+	encoded                      // the answer is in that coding
+	varies                       // the answer depends on Accept-Encoding
 )
 
 // An exchange is one request and its answer. It lasts from the first byte of the one to the last of the other, and then
@@ -43,7 +52,7 @@ type exchange struct {
 	n       int   // length of the head
 	w, r    int   // of a chunked body: where the data ends, and what has been read
 	total   int   // length of the whole request as it was sent, but for the data that was moved
-	left    int64 // phaseSkip: what is still to come of a body with a Content-Length
+	left    int64 // phaseStream and phaseSkip: what is still to come of a body with a Content-Length
 	maxBody int64
 	view    *byte // where c.Recv lay when head and fields were made
 	nhead   int   // fields of the head; behind them are the trailers
@@ -52,6 +61,9 @@ type exchange struct {
 	windowGot  int64 // got when the window for the minimum rate began
 	windowEnd  int64
 	lastArrive int64
+	pausedAt   int64 // when the connection was found paused, 0 when it is not
+	lastEvent  int64 // when the last server-sent event was queued
+	owed       int64 // of an answer that has begun: the bytes still to come, or untold
 
 	head   Head
 	msg    Message
@@ -59,6 +71,9 @@ type exchange struct {
 	path   []byte // room for a decoded path
 	extra  []byte // lines of SetHeader
 	file   transfer
+	sink   sink    // takes the streamed body instead of the handler; nil without one
+	enc    Encoder // of a chunked reply in the coding of Options.Compress; nil without one
+	note   answerNote
 }
 
 func (x *exchange) is(f xflags) bool { return x.flags&f != 0 }
@@ -102,12 +117,15 @@ func (x *exchange) release(c *conn.Conn) {
 
 // recycle puts x on the free list.
 func (x *exchange) recycle() {
+	note := x.noted()
 	x.file.close()
+	x.dropSink(errCut)
+	x.dropEncoder()
 	x.p.reset()
 	x.phase, x.flags, x.tally, x.view = phaseHead, 0, nil, nil
 	x.dec = chunkDecoder{}
 	x.extra, x.path = x.extra[:0], x.path[:0]
-	x.got, x.windowGot, x.windowEnd, x.lastArrive, x.left = 0, 0, 0, 0, 0
+	x.got, x.windowGot, x.windowEnd, x.lastArrive, x.pausedAt, x.left = 0, 0, 0, 0, 0, 0
 	if cap(x.extra) > maxKept {
 		x.extra = nil
 	}
@@ -116,6 +134,9 @@ func (x *exchange) recycle() {
 	}
 	if len(x.srv.free) < maxFree {
 		x.srv.free = append(x.srv.free, x)
+	}
+	if note.call != nil {
+		note.call(note.status, note.size)
 	}
 }
 
@@ -141,6 +162,9 @@ func (x *exchange) take(b []byte, n int) error {
 		if t.served++; t.served >= x.srv.opts.MaxRequests {
 			x.flags |= closing
 		}
+	}
+	if e := x.srv.opts.Compress; e != nil && r.AcceptsEncoding(e.Coding()) == e.Coding() {
+		x.flags |= accepts
 	}
 	return nil
 }

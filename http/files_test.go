@@ -124,7 +124,7 @@ func TestServeFSMethods(t *testing.T) {
 	if h+"<p>root" != got {
 		t.Fatalf("%q\n%q", h, got)
 	}
-	for _, part := range []string{"Content-Length: 7\r\nETag: \"", "-7\"\r\nLast-Modified: Sun, 13 Sep 2020 12:26:40 GMT\r\n\r\n"} {
+	for _, part := range []string{"Content-Length: 7\r\nETag: \"", "-7\"\r\nLast-Modified: Sun, 13 Sep 2020 12:26:40 GMT\r\nAccept-Ranges: bytes\r\n\r\n"} {
 		if !strings.Contains(h, part) {
 			t.Errorf("no %q in %q", part, h)
 		}
@@ -156,190 +156,68 @@ func TestServeFSRoot(t *testing.T) {
 	tc.wantOpen()
 }
 
-// RFC 9110 13.
-func TestServeFSConditions(t *testing.T) {
-	_, fsys := site(t)
-	tc := newTest(t, Options{}, serving(fsys, FileOptions{}))
-	tc.send(request("GET", "/"))
-	out := tc.reply()
-	_, tag, _ := strings.Cut(out, "ETag: ")
-	tag, _, _ = strings.Cut(tag, "\r\n")
-	const same, before, after = "Sun, 13 Sep 2020 12:26:40 GMT", "Sun, 13 Sep 2020 12:26:39 GMT", "Sun, 13 Sep 2020 12:26:41 GMT"
-	for _, x := range []struct {
-		fields string
-		status int
-	}{
-		{"If-None-Match: " + tag, 304},
-		{"If-None-Match: W/" + tag, 304},
-		{`If-None-Match: "a", W/"b,c" ,` + tag, 304},
-		{"If-None-Match: \"a\"\r\nIf-None-Match: " + tag, 304},
-		{"If-None-Match: *", 304},
-		{`If-None-Match: "a"`, 200},
-		{"If-None-Match: " + strings.Trim(tag, `"`), 200},
-		{`If-None-Match: "`, 200},
-		{`If-None-Match: W/`, 200},
-		{"If-None-Match:", 200},
-		{"If-None-Match: \"a\"\r\nIf-Modified-Since: " + same, 200}, // 13.1.3: the date is ignored
-		{"If-Modified-Since: " + same, 304},
-		{"If-Modified-Since: " + after, 304},
-		{"If-Modified-Since: " + before, 200},
-		{"If-Modified-Since: Sunday, 13-Sep-20 12:26:40 GMT", 304},
-		{"If-Modified-Since: Sun Sep 13 12:26:40 2020", 304},
-		{"If-Modified-Since: yesterday", 200},
-		{"If-Match: " + tag, 200},
-		{"If-Match: *", 200},
-		{"If-Match: W/" + tag, 412}, // 13.1.1: strong comparison
-		{`If-Match: "a"`, 412},
-		{"If-Unmodified-Since: " + same, 200},
-		{"If-Unmodified-Since: " + before, 412},
-		{"If-Match: " + tag + "\r\nIf-Unmodified-Since: " + before, 200},
-	} {
-		tc.send(request("GET", "/", x.fields))
-		got := tc.reply()
-		if !strings.HasPrefix(got, fmt.Sprint("HTTP/1.1 ", x.status)) || !strings.Contains(got, "ETag: "+tag+"\r\n") {
-			t.Errorf("%s: want %d:\n%s", x.fields, x.status, got)
-		}
-		if x.status == 304 && (strings.Contains(got, "Content-Length") || !strings.HasSuffix(got, "\r\n\r\n")) {
-			t.Errorf("%q", got)
-		}
-	}
-	tc.wantOpen()
-}
-
+// An embed.FS knows no times: the ETag is made of the content, through fs.Sub and other wrappers, too, and made once.
 func TestServeFSEmbedded(t *testing.T) {
-	fsys, err := fs.Sub(embedded, "testdata/site")
+	sub, err := fs.Sub(embedded, "testdata/site")
 	if err != nil {
 		t.Fatal(err)
 	}
-	handlers := map[string]conn.Handler{"/": serving(fsys, FileOptions{}), "/testdata/site/": serving(embedded, FileOptions{})}
-	for name, h := range handlers {
-		tc := newTest(t, Options{}, h)
+	tags := map[string]bool{}
+	for name, fsys := range map[string]fs.FS{"/": sub, "/testdata/site/": embedded} {
+		tc := newTest(t, Options{}, serving(fsys, FileOptions{}))
 		tc.send(request("GET", name))
 		out := tc.reply()
 		if !strings.HasSuffix(out, "\r\n\r\n<h1>hi</h1>\n") || strings.Contains(out, "Last-Modified") {
 			t.Fatalf("%q", out)
 		}
-		_, tag, found := strings.Cut(out, "ETag: ")
-		if name == "/" {
-			continue // fs.Sub hides the embed.FS
-		}
-		if !found {
-			t.Fatalf("no ETag in %q", out)
-		}
-		tag, _, _ = strings.Cut(tag, "\r\n")
+		tag := field(out, "ETag")
+		tags[tag] = true
 		tc.send(request("GET", name, "If-None-Match: "+tag))
 		tc.wantStatus(304)
-	}
-}
-
-// A file goes out in steps, however large it is, and pipelined requests wait behind it.
-func TestServeFSLargeFile(t *testing.T) {
-	big := strings.Repeat("0123456789abcdef", 1<<16) // 1 MiB
-	opened := &countFS{FS: fstest.MapFS{"big": {Data: []byte(big)}}}
-	tc := newTest(t, Options{}, serving(opened, FileOptions{}))
-	tc.wire.room = 0
-	tc.send(request("GET", "/big") + request("GET", "/big"))
-	most := 0
-	for range 1000 {
-		tc.wire.room = 10_000
-		tc.c.Writable()
-		tc.settle()
-		most = max(most, tc.c.Pending())
-		if tc.c.Pending() == 0 {
-			break
+		tc.send(request("GET", name, "Range: bytes=1-2"))
+		if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\nh1") || field(out, "ETag") != tag {
+			t.Fatalf("%q", out)
+		}
+		tc.send(request("GET", name+"a.css"))
+		if other := field(tc.reply(), "ETag"); other == "" || other == tag {
+			t.Fatalf("a.css has the ETag %q, index.html %q", other, tag)
+		}
+		if len(tc.s.etags) != 2 {
+			t.Fatal(len(tc.s.etags), "hashes are kept")
 		}
 	}
-	if most > 3*fileStep+1000 { // two steps, and the first of the next file
-		t.Fatal(most, "bytes were queued")
-	}
-	out := tc.reply()
-	want := "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1048576\r\n\r\n" + big
-	if out != want+want {
-		t.Fatal("wrong bytes:", len(out))
-	}
-	tc.wantOpen()
-	if opened.n != 0 {
-		t.Fatal(opened.n, "files are open")
+	if len(tags) != 1 || tags[""] {
+		t.Fatal("ETags of one file:", tags)
 	}
 }
 
-// countFS counts the files that are open.
-type countFS struct {
-	fs.FS
-	n int
+// field returns the value of a field of a reply, "" when it is not there.
+func field(reply, name string) string {
+	head, _, _ := strings.Cut(reply, "\r\n\r\n")
+	_, v, _ := strings.Cut(head, "\r\n"+name+": ")
+	v, _, _ = strings.Cut(v, "\r\n")
+	return v
 }
 
-type countFile struct {
-	fs.File
-	of *countFS
-}
-
-func (c *countFS) Open(name string) (fs.File, error) {
-	f, err := c.FS.Open(name)
-	if err == nil {
-		c.n++
-		f = countFile{f, c}
-	}
-	return f, err
-}
-
-func (f countFile) Close() error { f.of.n--; return f.File.Close() }
-
-func TestServeFSClosesTheFile(t *testing.T) {
-	fsys := &countFS{FS: fstest.MapFS{"big": {Data: make([]byte, 1<<20)}, "small": {Data: []byte("x")}}}
-	tc := newTest(t, Options{}, serving(fsys, FileOptions{}))
-	tc.send(request("HEAD", "/big"), request("GET", "/small"), request("GET", "/small", "If-Match: \"x\""))
-	if fsys.n != 0 {
-		t.Fatal(fsys.n, "files are open")
-	}
-	tc.wire.room = 0
-	tc.send(request("GET", "/big"))
-	if fsys.n != 1 {
-		t.Fatal(fsys.n, "files are open")
-	}
-	tc.c.Close()
-	tc.settle()
-	if fsys.n != 0 {
-		t.Fatal("the file is open when the connection is gone")
+// Reproducible builds stamp all files with one time: it says nothing about their content.
+func TestServeFSFilesWithoutAClock(t *testing.T) {
+	for _, mod := range []time.Time{{}, time.Unix(0, 0), time.Unix(1, 0), time.Date(1980, 1, 1, 0, 0, 0, 0, time.Local)} {
+		tc := newTest(t, Options{}, serving(fstest.MapFS{"a": {Data: []byte("x"), ModTime: mod}}, FileOptions{}))
+		tc.send(request("GET", "/a"))
+		if out := tc.reply(); field(out, "ETag") != "" || field(out, "Last-Modified") != "" {
+			t.Errorf("%v: %q", mod, out)
+		}
 	}
 }
 
-// RFC 9112 8: a body shorter than its Content-Length ends in a cut connection.
-func TestServeFSTruncatedFile(t *testing.T) {
-	dir, fsys := site(t)
-	name := filepath.Join(dir, "big")
-	if err := os.WriteFile(name, make([]byte, 1<<20), 0o644); err != nil {
-		t.Fatal(err)
+// RFC 9110 8.8.2.1: a Last-Modified is never later than the answer.
+func TestServeFSFilesFromTheFuture(t *testing.T) {
+	tc := newTest(t, Options{}, serving(fstest.MapFS{"a": {Data: []byte("x"), ModTime: time.Now().Add(time.Hour)}}, FileOptions{}))
+	tc.send(request("GET", "/a"))
+	mod, ok := ParseTime([]byte(field(tc.reply(), "Last-Modified")))
+	if !ok || mod.After(time.Now()) {
+		t.Error(mod)
 	}
-	tc := newTest(t, Options{}, serving(fsys, FileOptions{}))
-	tc.wire.room = 100_000
-	tc.send(request("GET", "/big"))
-	if err := os.Truncate(name, 200_000); err != nil {
-		t.Fatal(err)
-	}
-	tc.wire.room = -1
-	tc.c.Writable()
-	tc.settle()
-	if !tc.done || tc.reason != conn.IOError {
-		t.Fatal("the connection was not cut:", tc.reason)
-	}
-	if n := tc.wire.out.Len(); n > 210_000 {
-		t.Fatal(n, "bytes")
-	}
-}
-
-func TestServeFSShutdownFinishesTheFile(t *testing.T) {
-	tc := newTest(t, Options{}, serving(fstest.MapFS{"big": {Data: make([]byte, 1<<20)}}, FileOptions{}))
-	tc.wire.room = 1000
-	tc.send(request("GET", "/big"))
-	tc.c.Fire(conn.Shutdown{})
-	tc.wire.room = -1
-	tc.c.Writable()
-	tc.settle()
-	if n := len(tc.reply()); n < 1<<20 {
-		t.Fatal(n, "bytes")
-	}
-	tc.wantClosed(conn.Local)
 }
 
 func TestContentType(t *testing.T) {
@@ -350,3 +228,209 @@ func TestContentType(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a path says, and whatever lies in the directory, nothing outside is reached and nothing blocks.
+func TestServeDirStatuses(t *testing.T) {
+	dir, _ := site(t)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := unix.Mkfifo(filepath.Join(dir, "fifo"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(dir, "socket")}); err != nil {
+		t.Fatal(err)
+	}
+	for to, name := range map[string]string{"/etc/passwd": "out", "..": "up", "../../../../etc": "etc", "sub/x.css": "in", "sub": "subdir",
+		"/dev/zero": "device", "loop": "loop", "fifo": "tofifo", "nothing": "dangling", dir + "/index.html": "absolute"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	odd := "cr\r\nSet-Cookie: a=b"
+	if err := os.WriteFile(filepath.Join(dir, odd), []byte("odd"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(filepath.Join(dir, "invalid\xff"), []byte("invalid"), 0o644)
+	os.MkdirAll(filepath.Join(dir, odd+"d"), 0o755)
+	tc := newTest(t, Options{}, servingDir(root, FileOptions{Prefix: "/s"}))
+	for target, want := range map[string]string{
+		"/s/": "200", "/s": "301", "/s/index.html": "200", "/s/sub": "301", "/s/sub/": "200", "/s/sub/x.css": "200", "/s/in": "200",
+		"/s/subdir": "301", "/s/subdir/": "200", "/s/cr%0d%0aSet-Cookie:%20a=b": "200", "/s/cr%0d%0aSet-Cookie:%20a=bd": "301",
+		"/s/invalid%ff": "200", "/s/a%20b.txt": "200",
+		"/s/out": "404", "/s/up": "404", "/s/up/": "404", "/s/up/etc/passwd": "404", "/s/etc/passwd": "404", "/s/etc/": "404",
+		"/s/device": "404", "/s/loop": "404", "/s/fifo": "404", "/s/tofifo": "404", "/s/socket": "404", "/s/dangling": "404",
+		"/s/absolute": "404", "/s/.secret": "404", "/s/sub/.git/config": "404", "/s/none/": "404", "/s/index.html/": "404", "/s/fifo/": "404",
+		"/s/index.html/x": "404", "/s//index.html": "404", "/s/./index.html": "404", "/s/sub/..": "404", "/s/..": "404",
+		"/s/../../etc/passwd": "404", "/s/%2e%2e/%2e%2e/etc/passwd": "404", "/s/..%2f..%2fetc/passwd": "404", "/s/%2e%2e%2fetc": "404",
+		"/s/..%5c..%5cetc%5cpasswd": "404", "/s/sub%5cx.css": "404", "/s/%2fetc/passwd": "404", "/s//etc/passwd": "404",
+		"/s/index.html%00": "404", "/s/index.html%00.css": "404", "/s/%00": "404", "/s/%c0%ae%c0%ae/etc/passwd": "404",
+		"/s/%252e%252e/etc/passwd": "404", "/s/" + strings.Repeat("a", 1000): "404", "/s/" + strings.Repeat("a/", 2500): "404",
+		"/sx": "404", "/": "404", "/s%2findex.html": "404",
+	} {
+		tc.send(request("GET", target))
+		out := tc.reply()
+		if strings.Count(out, "HTTP/1.1 ") != 1 || !strings.HasPrefix(out, "HTTP/1.1 "+want+" ") || strings.Contains(out, "\nSet-Cookie") {
+			t.Errorf("%s: want %s:\n%s", target, want, out)
+		}
+	}
+	tc.wantOpen()
+	if n := openFiles(t, root); n != 0 {
+		t.Error(n, "files are open")
+	}
+}
+
+// RFC 9110 15.5.4. Root reads everything, so this is for others.
+func TestServeDirUnreadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root reads everything")
+	}
+	root, _ := rootWith(t, 10)
+	os.Chmod(filepath.Join(root.Name(), "big"), 0)
+	tc := newTest(t, Options{}, servingDir(root, FileOptions{}))
+	tc.send(request("GET", "/big"))
+	tc.wantStatus(403)
+}
+
+func TestServeFSDotfiles(t *testing.T) {
+	_, fsys := site(t)
+	tc := newTest(t, Options{}, serving(fsys, FileOptions{Dotfiles: true}))
+	for target, want := range map[string]int{"/.secret": 200, "/sub/.git/config": 200, "/.": 404, "/..": 404, "/sub/../.secret": 404,
+		"/./.secret": 404, "/...": 404, "/%2e": 404, "/sub/.": 404} {
+		tc.send(request("GET", target))
+		tc.wantStatus(want)
+	}
+}
+
+// NotFound answers 404 and nothing else.
+func TestServeFSNotFound(t *testing.T) {
+	calls := 0
+	fsys := fstest.MapFS{"index.html": {Data: []byte("app")}, "d/x": {}}
+	o := FileOptions{NotFound: func(c *conn.Conn, m *Message) {
+		calls++
+		if m.Match("/api/#") {
+			Reply(c, 404, "application/json", `{"path":%q}`, m.Path)
+			return
+		}
+		f, _ := fsys.Open("index.html")
+		ServeOpenFile(c, m, f, "index.html")
+	}}
+	tc := newTest(t, Options{}, serving(fsys, o))
+	tc.send(request("GET", "/api/x"))
+	if out := tc.reply(); !strings.HasPrefix(out, "HTTP/1.1 404 ") || !strings.HasSuffix(out, `{"path":"/api/x"}`) {
+		t.Errorf("%q", out)
+	}
+	for _, target := range []string{"/some/view", "/d/", "/.hidden", "/..", "/a%00"} {
+		tc.send(request("GET", target))
+		if out := tc.reply(); !strings.HasPrefix(out, "HTTP/1.1 200 ") || !strings.HasSuffix(out, "\r\n\r\napp") {
+			t.Errorf("%s: %q", target, out)
+		}
+	}
+	tc.send(request("POST", "/x"), request("GET", "/index.html", "If-Match: \"x\""), request("GET", "/index.html", "Range: bytes=9-"))
+	tc.wantStatus(405, 412, 416)
+	if calls != 6 {
+		t.Errorf("called %d times", calls)
+	}
+	tc.wantOpen()
+}
+
+func TestServeFile(t *testing.T) {
+	dir, _ := site(t)
+	if err := unix.Mkfifo(filepath.Join(dir, "fifo"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "index.html.gz"), []byte("zip"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*Message); ok {
+			path := string(m.Header("X-File"))
+			if path != "/dev/zero" {
+				path = filepath.Join(dir, path)
+			}
+			ServeFile(c, m, path, FileOptions{Precompressed: true})
+		}
+	})
+	for path, want := range map[string]int{"index.html": 200, ".secret": 200, "../" + filepath.Base(dir) + "/sub/x.css": 200,
+		"sub": 404, "fifo": 404, "/dev/zero": 404, "missing": 404, "index.html/x": 404} {
+		tc.send(request("GET", "/whatever/../..", "X-File: "+path))
+		tc.wantStatus(want)
+	}
+	tc.send(request("GET", "/", "X-File: index.html", "Range: bytes=3-"))
+	if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\nroot") || field(out, "Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("%q", out)
+	}
+	tc.send(request("GET", "/", "X-File: index.html", "Accept-Encoding: gzip"))
+	if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\nzip") || field(out, "Content-Encoding") != "gzip" {
+		t.Errorf("%q", out)
+	}
+	tc.send(request("DELETE", "/", "X-File: index.html"))
+	tc.wantStatus(405)
+	tc.wantOpen()
+}
+
+// The file is closed whatever the answer is.
+func TestServeOpenFile(t *testing.T) {
+	root, data := rootWith(t, 100_000)
+	tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*Message); ok {
+			f, err := root.Open("big")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Match("/closed") {
+				f.Close()
+			}
+			ServeOpenFile(c, m, f, "x.css", FileOptions{Precompressed: true})
+		}
+	})
+	tc.send(request("GET", "/"))
+	if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\n"+string(data)) || field(out, "Content-Type") != "text/css; charset=utf-8" {
+		t.Errorf("%.500q", out)
+	}
+	tc.send(request("GET", "/closed"), request("POST", "/"), request("HEAD", "/"), request("GET", "/", "Range: bytes=-0"))
+	tc.wantStatus(500, 405, 200, 416)
+	if n := openFiles(t, root); n != 0 {
+		t.Error(n, "files are open")
+	}
+	f, _ := root.Open("big")
+	if err := ServeOpenFile(tc.c, &Message{}, f, "x"); err != ErrNoRequest {
+		t.Error(err)
+	}
+	if n := openFiles(t, root); n != 0 {
+		t.Error(n, "files are open")
+	}
+}
+
+// What fails on the server's side is told to its log.
+func TestServeFSLogs(t *testing.T) {
+	for errno, want := range map[unix.Errno]int{unix.EIO: 500, unix.EMFILE: 503, unix.ENFILE: 503, unix.EACCES: 403, unix.ENAMETOOLONG: 404,
+		unix.ENXIO: 404, unix.ELOOP: 404} {
+		tc := newTest(t, Options{}, serving(failingFS{errno}, FileOptions{}))
+		var log logged
+		tc.sh.Log = &log
+		tc.send(request("GET", "/x"))
+		tc.wantStatus(want)
+		if (len(log) == 1) != (want >= 500) {
+			t.Errorf("%v: logged %q", errno, log)
+		}
+	}
+}
+
+type failingFS struct{ err error }
+
+func (f failingFS) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: f.err}
+}
+
+type logged []string
+
+func (l *logged) Warn(msg string, args ...any)  { *l = append(*l, fmt.Sprint(msg, args)) }
+func (l *logged) Error(msg string, args ...any) { *l = append(*l, fmt.Sprint(msg, args)) }

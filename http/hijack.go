@@ -13,6 +13,8 @@ func Hijack(c *conn.Conn) error {
 		return err
 	}
 	switch {
+	case x.phase == phaseStream:
+		return ErrNoRequest
 	case x.is(busy) && x.phase == phaseHead:
 		c.Recv.Discard(x.n)
 	case x.is(busy):

@@ -2,13 +2,29 @@ package http
 
 import "strings"
 
-// contentType returns the media type for the extension of a file name. The table is built in: firmware has no mime.types.
-func contentType(name string) string {
+// contentType returns the media type of the file: the handler's if it has set one, else that of the extension.
+func (s *fileReply) contentType(name string) string {
+	if start, end, found := findField(s.x.extra, "Content-Type"); found {
+		return string(trim(s.x.extra[start+len("Content-Type:") : end-2]))
+	}
+	if t, ok := s.opts.Types[extension(name)]; ok && validValue(t) {
+		return t
+	}
+	return contentType(name)
+}
+
+// extension returns what is behind the last dot of a file name, in lower case.
+func extension(name string) string {
 	i := strings.LastIndexByte(name, '.')
 	if i < 0 {
-		return "application/octet-stream"
+		return ""
 	}
-	if t, ok := mediaTypes[strings.ToLower(name[i+1:])]; ok {
+	return strings.ToLower(name[i+1:])
+}
+
+// contentType returns the media type for the extension of a file name. The table is built in: firmware has no mime.types.
+func contentType(name string) string {
+	if t, ok := mediaTypes[extension(name)]; ok {
 		return t
 	}
 	return "application/octet-stream"
@@ -16,16 +32,34 @@ func contentType(name string) string {
 
 const utf8 = "; charset=utf-8"
 
+// mediaTypes are those that IANA has registered, where it has. Texts get a charset: without one, what is not ASCII is guessed.
 var mediaTypes = map[string]string{
-	"html": "text/html" + utf8, "htm": "text/html" + utf8, "css": "text/css" + utf8, "txt": textPlain,
-	"md": "text/markdown" + utf8,
+	"html": "text/html" + utf8, "htm": "text/html" + utf8, "xhtml": "application/xhtml+xml", "css": "text/css" + utf8,
 	"js": "text/javascript" + utf8, "mjs": "text/javascript" + utf8, "json": "application/json", "map": "application/json",
-	"csv": "text/csv" + utf8, "log": textPlain, "xml": "text/xml" + utf8, "yaml": "application/yaml", "yml": "application/yaml",
-	"webmanifest": "application/manifest+json", "wasm": "application/wasm", "pdf": "application/pdf",
-	"svg": "image/svg+xml", "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif",
-	"webp": "image/webp", "avif": "image/avif", "ico": "image/vnd.microsoft.icon", "bmp": "image/bmp",
-	"mp3": "audio/mpeg", "ogg": "audio/ogg", "wav": "audio/wav", "flac": "audio/flac", "m4a": "audio/mp4",
-	"mp4": "video/mp4", "webm": "video/webm", "m3u8": "application/vnd.apple.mpegurl", "ts": "video/mp2t",
-	"woff": "font/woff", "woff2": "font/woff2", "ttf": "font/ttf", "otf": "font/otf",
-	"zip": "application/zip", "gz": "application/gzip", "tar": "application/x-tar", "bin": "application/octet-stream",
+	"wasm": "application/wasm", "webmanifest": "application/manifest+json", "jsonld": "application/ld+json",
+	"geojson": "application/geo+json",
+
+	"txt": textPlain, "log": textPlain, "conf": textPlain, "cfg": textPlain, "ini": textPlain, "text": textPlain,
+	"md": "text/markdown" + utf8, "csv": "text/csv" + utf8, "tsv": "text/tab-separated-values" + utf8,
+	"ics": "text/calendar" + utf8, "vtt": "text/vtt" + utf8, "xml": "text/xml" + utf8, "yaml": "application/yaml",
+	"yml": "application/yaml", "toml": "application/toml", "rss": "application/rss+xml", "atom": "application/atom+xml",
+	"pdf": "application/pdf", "rtf": "application/rtf", "epub": "application/epub+zip",
+
+	"svg": "image/svg+xml", "png": "image/png", "apng": "image/apng", "jpg": "image/jpeg", "jpeg": "image/jpeg",
+	"gif": "image/gif", "webp": "image/webp", "avif": "image/avif", "jxl": "image/jxl", "heic": "image/heic",
+	"ico": "image/vnd.microsoft.icon", "bmp": "image/bmp", "tif": "image/tiff", "tiff": "image/tiff",
+
+	"mp3": "audio/mpeg", "ogg": "audio/ogg", "oga": "audio/ogg", "opus": "audio/ogg", "wav": "audio/wav",
+	"flac": "audio/flac", "m4a": "audio/mp4", "aac": "audio/aac", "mid": "audio/midi", "weba": "audio/webm",
+	"mp4": "video/mp4", "m4v": "video/mp4", "webm": "video/webm", "ogv": "video/ogg", "mov": "video/quicktime",
+	"mkv": "video/matroska", "mpg": "video/mpeg", "mpeg": "video/mpeg", "avi": "video/vnd.avi", "ts": "video/mp2t",
+	"m3u8": "application/vnd.apple.mpegurl", "mpd": "application/dash+xml",
+
+	"woff": "font/woff", "woff2": "font/woff2", "ttf": "font/ttf", "otf": "font/otf", "ttc": "font/collection",
+	"glb": "model/gltf-binary", "gltf": "model/gltf+json",
+
+	"zip": "application/zip", "gz": "application/gzip", "tgz": "application/gzip", "tar": "application/x-tar",
+	"zst": "application/zstd", "bz2": "application/x-bzip2", "xz": "application/x-xz", "7z": "application/x-7z-compressed",
+	"rar": "application/vnd.rar", "jar": "application/java-archive", "apk": "application/vnd.android.package-archive",
+	"bin": "application/octet-stream",
 }

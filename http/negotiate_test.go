@@ -26,6 +26,8 @@ func TestAccepts(t *testing.T) {
 		{"text/html;q=, image/png", "image/png"}, {"text/html;q=., image/png", "image/png"}, {"text/html;q=-1, image/png", "image/png"},
 		{"text/html;q=99999999999999999999, image/png;q=0.1", "image/png"},
 		{`text/html;x="a,b;q=0", image/png;q=0.1`, "image/png"}, {"text/html;q=0.5;ext=1, image/png;q=0.6", "image/png"}, {"/, image/png", "image/png"},
+		{"text/htm*, image/png", "image/png"}, {"text/", "application/json"}, {"text/(", "application/json"}, {"*/html", "application/json"}, {"text/html;q=.", "application/json"},
+		{"text/html;q=0.2, text/html;q=0.9, image/png;q=0.5", "text/html"}, {"text/html;q=0.9, text/html;q=0.2, image/png;q=0.5", "text/html"},
 		{"tex/*, image/png", "image/png"}, {"text/html/x, image/png", "image/png"},
 	} {
 		if got := withFields("GET", "Accept:"+x.accept).Accepts(offers...); got != x.want {

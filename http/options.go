@@ -2,6 +2,7 @@ package http
 
 import (
 	"math"
+	"net/netip"
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
@@ -20,8 +21,21 @@ type Options struct {
 	IdleTimeout   time.Duration // between requests, then the connection closes; default 60 s
 	AnswerTimeout time.Duration // for the handler to answer, else 503; default 120 s, negative is for ever
 
-	MaxRequests int    // on one connection; 0 is no limit
-	Server      string // value of the Server field of replies; none when empty
+	MaxRequests int           // on one connection; 0 is no limit
+	Server      string        // value of the Server field of replies; none when empty
+	Heartbeat   time.Duration // a comment is sent after that long without a server-sent event; default 15 s, negative is none
+	Compress    Compressor    // of replies, such as that of package http/gzip; nil is none
+
+	// ErrorPage returns the Content-Type and the body of the replies of Error and of refused requests, instead of the
+	// name of the status in plain text, which a nil body stands for. The body is copied.
+	ErrorPage func(status int) (contentType string, body []byte)
+
+	// ProxyFrom are the networks of proxies that begin each connection with a PROXY protocol header, version 1 or 2,
+	// within HeadTimeout. Its source becomes the connection's RemoteAddr; until then, in Open and Accept, that is the
+	// proxy's. With LOCAL or UNKNOWN it stays that. A connection from there without a well-formed header fails with
+	// reason conn.Protocol. Any other connection is taken as it is, and a PROXY header from there for what it looks
+	// like in HTTP: a bad request. Never list a network whose clients connect directly: they could claim any address.
+	ProxyFrom []netip.Prefix
 
 	Limits conn.Limits        // for Listen; zero means the manager's. Recv is raised to what MaxHead and MaxBody need
 	Socket conn.SocketOptions // for Listen
@@ -37,6 +51,7 @@ func (o Options) withDefaults() Options {
 	def(&o.MinRate, 250)
 	def(&o.IdleTimeout, 60*time.Second)
 	def(&o.AnswerTimeout, 120*time.Second)
+	def(&o.Heartbeat, 15*time.Second)
 	o.MaxBody = min(o.MaxBody, mostBody)
 	return o
 }
@@ -50,8 +65,8 @@ func def[T int | int64 | time.Duration](field *T, value T) {
 // mostBody keeps sums of sizes inside an int.
 const mostBody = math.MaxInt / 4
 
-// recvFor returns the receive limit that a body of n bytes needs: with it wait its head and trailers, and behind it may lie
-// what holdAt allows of later requests and what one read brings.
+// recvFor returns the receive limit that a body of n bytes needs: with it wait its head and trailers, and behind it may
+// lie what holdAt allows of later requests and what one read brings.
 func (o *Options) recvFor(n int64) int {
 	return int(n) + 2*o.MaxHead + holdAt + 64<<10
 }

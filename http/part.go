@@ -108,6 +108,9 @@ func (p *Part) disposition(v []byte) (what string) {
 			if p.Filename, ok = decodeExtended(value); !ok {
 				return "malformed filename*"
 			}
+		case bytes.IndexByte(name, '*') >= 0:
+			// RFC 2231 has name* and name*0, which RFC 7578 4.2 does not allow and some readers take for the name.
+			return "encoded or continued parameter in Content-Disposition"
 		}
 		if twice {
 			return "parameter twice in Content-Disposition"

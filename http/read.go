@@ -40,20 +40,29 @@ func (x *exchange) readHead(c *conn.Conn) result {
 	switch {
 	case !x.emit(c, &x.head):
 		return wait
-	case x.is(hasAnswer):
+	case x.is(hasAnswer), x.is(begun) && !x.is(streamed):
 		return x.early(c)
-	case !x.f.hasBody:
-		return x.deliver(c, n, n)
 	case x.f.length > x.maxBody:
 		return x.refuse(c, errLongBody)
+	case x.is(streamed):
+		return x.beginStream(c)
+	case !x.f.hasBody:
+		return x.deliver(c, n, n)
 	}
-	// RFC 9110 10.1.1: no 100 once the body has begun to arrive.
-	if x.f.expect && c.Recv.Len() == n {
-		c.WriteString(continueLine)
-	}
+	x.maxBody = min(x.maxBody, mostBody)
+	x.sendContinue(c)
 	x.phase = phaseBody
 	x.startClock(c)
 	return again
+}
+
+// sendContinue tells a client that waits for it that the body is wanted.
+func (x *exchange) sendContinue(c *conn.Conn) {
+	// RFC 9110 10.1.1: no 100 once the body has begun to arrive.
+	if x.f.expect && c.Recv.Len() == x.n {
+		c.WriteString(continueLine)
+	}
+	x.f.expect = false // whether told or not, this client sends the body
 }
 
 // emit gives ev to the user. It returns false when the exchange has come to an end there: c was hijacked or closed.
@@ -115,9 +124,18 @@ func (x *exchange) readTrailers(b []byte, offset int) (int, error) {
 // starved waits for more of the body, unless there is none to come.
 func (x *exchange) starved(c *conn.Conn) result {
 	if c.PeerDone() {
-		drain(c)
+		x.broken(c)
 	}
 	return wait
+}
+
+// broken ends a connection whose client finished sending in the middle of a request.
+func (x *exchange) broken(c *conn.Conn) {
+	if x.is(begun) {
+		x.cut(c)
+	} else {
+		drain(c)
+	}
 }
 
 // deliver emits the Message. Its body ends at the offset end, and what was sent of the request at total.
@@ -129,12 +147,20 @@ func (x *exchange) deliver(c *conn.Conn, end, total int) result {
 		return wait
 	}
 	c.Recv.Discard(total)
+	return x.received(c)
+}
+
+// received goes on with a request that is complete and that the handler has seen.
+func (x *exchange) received(c *conn.Conn) result {
+	x.phase = phaseAnswer
 	switch {
 	case x.file.f != nil:
 		x.phase = phaseFile
 		c.SetDeadline(0)
 	case x.is(hasAnswer):
 		return x.finish(c)
+	case x.is(begun):
+		x.beat(c)
 	default:
 		c.SetDeadline(x.srv.opts.AnswerTimeout)
 	}
@@ -144,7 +170,14 @@ func (x *exchange) deliver(c *conn.Conn, end, total int) result {
 
 // park takes in no more than holdAt bytes of later requests.
 func (x *exchange) park(c *conn.Conn) {
-	if c.Recv.Len() >= holdAt && !x.is(holding) {
+	if c.Recv.Len() >= holdAt {
+		x.hold(c)
+	}
+}
+
+// hold stops the reading of input until the exchange is over.
+func (x *exchange) hold(c *conn.Conn) {
+	if !x.is(holding) {
 		x.flags |= holding
 		c.Hold()
 	}
@@ -166,25 +199,32 @@ func (x *exchange) finish(c *conn.Conn) result {
 	return done
 }
 
-// early goes on with a request that was answered before its body was complete.
+// early goes on with a request whose answer, or the beginning of it, came before its body was complete, and whose body
+// nobody wants any more.
 func (x *exchange) early(c *conn.Conn) result {
-	if x.is(closing) {
-		if !x.f.hasBody {
-			c.Recv.Discard(x.n)
-			x.phase = phaseAnswer
+	x.dropSink(errAnswered)
+	if x.phase != phaseStream {
+		n := x.r
+		if !x.f.chunked {
+			n, x.left = x.n, x.f.length
+		} else if x.dec.step == chunkTrailers {
+			x.restartTrailers()
 		}
-		return x.finish(c)
+		c.Recv.Discard(n)
 	}
-	n := x.r
-	if !x.f.chunked {
-		n = min(c.Recv.Len(), x.n+int(x.f.length))
-		x.left = int64(x.n) + x.f.length - int64(n)
-	} else if x.dec.step == chunkTrailers {
-		x.restartTrailers()
-	}
-	c.Recv.Discard(n)
-	if !x.f.chunked && x.left == 0 {
+	switch {
+	case !x.f.chunked && x.left <= int64(c.Recv.Len()):
+		c.Recv.Discard(int(x.left))
+		return x.received(c)
+	case x.is(closing) && x.is(hasAnswer):
 		return x.finish(c)
+	case x.is(closing):
+		// The rest of the body stays where it is until the reply is complete: it is too much to throw away.
+		x.flags &^= polite
+		x.hold(c)
+		x.phase = phaseAnswer
+		x.beat(c)
+		return wait
 	}
 	x.maxBody = x.dec.total + maxSkip
 	x.phase = phaseSkip
@@ -206,7 +246,7 @@ func (x *exchange) skip(c *conn.Conn) result {
 		if x.left -= int64(n); x.left > 0 {
 			return x.starved(c)
 		}
-		return x.finish(c)
+		return x.received(c)
 	}
 	if x.dec.step != chunkTrailers {
 		_, r, err := x.dec.decode(c.Recv.Bytes(), 0, 0, x.maxBody)
@@ -227,7 +267,7 @@ func (x *exchange) skip(c *conn.Conn) result {
 		return x.starved(c)
 	}
 	c.Recv.Discard(n)
-	return x.finish(c)
+	return x.received(c)
 }
 
 // refuse ends the connection because of err, a *refusal: with an event, and a reply where one is due. Nothing that comes
@@ -241,14 +281,19 @@ func (x *exchange) refuse(c *conn.Conn, err error) result {
 	if !c.IsOpen() {
 		return wait
 	}
-	if !x.is(hasAnswer) {
-		x.extra = x.extra[:0]
-		x.write(c, e.status, textPlain, x.srv.statusBody(e.status))
-	}
 	if e.status == 408 || e.status == 503 {
 		c.SetReason(conn.DeadlineOver)
 	} else {
 		c.SetReason(conn.Protocol)
+	}
+	x.dropSink(e)
+	if x.is(begun) {
+		x.cut(c)
+		return wait
+	}
+	if !x.is(hasAnswer) {
+		x.extra = x.extra[:0]
+		x.writeError(c, e.status)
 	}
 	linger(c)
 	if x.is(holding) {
@@ -261,9 +306,34 @@ func (x *exchange) refuse(c *conn.Conn, err error) result {
 // startClock begins to measure how fast a body comes.
 func (x *exchange) startClock(c *conn.Conn) {
 	now := c.Shared().Now
-	x.got, x.windowGot = 0, 0
+	x.got, x.windowGot, x.pausedAt = 0, 0, 0
 	x.lastArrive, x.windowEnd = now, now+int64(x.srv.opts.BodyTimeout)
 	c.SetDeadline(x.srv.opts.BodyTimeout)
+}
+
+// pauseStep is how often a paused body is looked at: whether it still is paused.
+const pauseStep = 200 * time.Millisecond
+
+// notePause stops the clock of a body while the user has paused the connection, and lets it go on behind that. It reports
+// whether the connection is paused. Resume tells nobody, so the connection is asked every pauseStep.
+func (x *exchange) notePause(c *conn.Conn) bool {
+	now := c.Shared().Now
+	switch {
+	case !c.Paused() && x.pausedAt != 0:
+		x.lastArrive += now - x.pausedAt
+		x.windowEnd += now - x.pausedAt
+		x.pausedAt = 0
+		x.setBodyDeadline(c)
+	case c.Paused() && x.pausedAt == 0:
+		x.pausedAt = now
+		c.SetDeadline(pauseStep)
+	}
+	return x.pausedAt != 0
+}
+
+func (x *exchange) setBodyDeadline(c *conn.Conn) {
+	at := min(x.windowEnd, x.lastArrive+int64(x.srv.opts.BodyTimeout))
+	c.SetDeadline(max(time.Duration(at-c.Shared().Now), time.Millisecond))
 }
 
 // slow reports whether a body comes too slowly at the time now, and begins the next window for the minimum rate.
@@ -304,14 +374,25 @@ func (s *Server) deadline(c *conn.Conn, x *exchange) {
 			return
 		}
 		x.refuse(c, errSlowHead)
-	case phaseBody, phaseSkip:
-		now := c.Shared().Now
-		if x.slow(now) && !c.Paused() {
-			x.refuse(c, errSlowBody)
-			return
+	case phaseBody, phaseStream, phaseSkip:
+		if c.Paused() && x.pausedAt == 0 {
+			x.startClock(c) // there is no telling for how long it has been paused
 		}
-		c.SetDeadline(max(time.Duration(min(x.windowEnd, x.lastArrive+int64(s.opts.BodyTimeout))-now), time.Millisecond))
+		switch {
+		case x.notePause(c):
+			c.SetDeadline(pauseStep)
+		case x.slow(c.Shared().Now):
+			x.refuse(c, errSlowBody)
+		default:
+			x.setBodyDeadline(c)
+		}
 	case phaseAnswer:
-		x.refuse(c, errNoAnswer)
+		if x.is(begun) {
+			x.beat(c)
+		} else {
+			x.refuse(c, errNoAnswer)
+		}
+	case phaseFile:
+		x.sendFile(c)
 	}
 }

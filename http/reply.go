@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/seed4930a636/mangusta/conn"
 )
@@ -28,17 +29,24 @@ func waiting(c *conn.Conn) (*exchange, error) {
 	return nil, ErrNoRequest
 }
 
-// SetHeader sets a field of the answer to come, instead of earlier ones of that name. Content-Length, Transfer-Encoding,
-// Date, and Connection with any value but "close" belong to this package: they and malformed names and values give
-// ErrBadHeader. It returns ErrNoRequest when no request waits.
+// SetHeader sets a field of the answer to come, instead of earlier ones of that name. Content-Length,
+// Transfer-Encoding, Date, and Connection with any value but "close" and "Upgrade" belong to this package: they and
+// malformed names and values give ErrBadHeader. An Upgrade field brings its Connection field along. It returns
+// ErrNoRequest when no request waits.
 func SetHeader(c *conn.Conn, name, value string) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
-	if foldEqual([]byte(name), "Connection") && foldEqual([]byte(value), "close") {
-		x.flags |= closing
-		return nil
+	if strings.EqualFold(name, "Connection") {
+		switch {
+		case strings.EqualFold(value, "close"):
+			x.flags |= closing
+			return nil
+		case strings.EqualFold(value, "Upgrade"):
+			x.flags |= upgrades
+			return nil
+		}
 	}
 	if err := checkField(name, value); err != nil {
 		return err
@@ -86,13 +94,29 @@ func ReplyBytes(c *conn.Conn, status int, contentType string, body []byte) error
 	return x.answer(c, status, contentType, body)
 }
 
-// Error answers with the status and its name as plain text. A 405 needs an Allow field, which the caller sets before.
+// Error answers with the status and its name as plain text, or the page that Options.ErrorPage makes. A 405 needs an
+// Allow field, which the caller sets before.
 func Error(c *conn.Conn, status int) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
-	return x.answer(c, status, textPlain, x.srv.statusBody(status))
+	if err := x.writeError(c, status); err != nil {
+		return err
+	}
+	x.answered(c)
+	return nil
+}
+
+// writeError queues an error page.
+func (x *exchange) writeError(c *conn.Conn, status int) error {
+	if page := x.srv.opts.ErrorPage; page != nil {
+		contentType, body := page(status)
+		if body != nil && validValue(contentType) {
+			return x.write(c, status, contentType, body)
+		}
+	}
+	return x.write(c, status, textPlain, x.srv.statusBody(status))
 }
 
 // SendInterim sends an interim answer, such as 103 (Early Hints), with the fields set so far, which are then forgotten.
@@ -130,8 +154,8 @@ func (x *exchange) answer(c *conn.Conn, status int, contentType string, body []b
 	return nil
 }
 
-// answered goes on with an exchange whose answer, or its head when a file follows, is queued. In a handler of the exchange
-// that has to wait until the handler returns.
+// answered goes on with an exchange whose answer, or its head when a file follows, is queued. In a handler of the
+// exchange that has to wait until the handler returns.
 func (x *exchange) answered(c *conn.Conn) {
 	x.flags = x.flags&^live | hasAnswer
 	switch {
@@ -141,11 +165,13 @@ func (x *exchange) answered(c *conn.Conn) {
 		x.phase = phaseFile
 		c.SetDeadline(0)
 		return
-	case x.phase == phaseBody:
+	case x.phase == phaseBody || x.phase == phaseStream:
 		if x.early(c) == again {
 			c.Redeliver()
 			return
 		}
+	case x.phase == phaseSkip && !x.is(closing):
+		return // the body is still being thrown away
 	default:
 		x.finish(c)
 	}
@@ -171,6 +197,18 @@ func (x *exchange) write(c *conn.Conn, status int, contentType string, body []by
 	if !validValue(contentType) {
 		return ErrBadHeader
 	}
+	if x.srv.opts.Compress != nil {
+		body = x.compress(status, contentType, body)
+	}
+	err := x.queue(c, status, contentType, body)
+	if err != nil {
+		x.flags &^= encoded | varies
+	}
+	return err
+}
+
+// queue is write behind the checks.
+func (x *exchange) queue(c *conn.Conn, status int, contentType string, body []byte) error {
 	b := x.appendHead(c, c.AvailableBuffer(), status, contentType, int64(len(body)))
 	if x.is(isHead) || status == 204 || status == 304 || status == 205 {
 		body = nil
@@ -179,9 +217,8 @@ func (x *exchange) write(c *conn.Conn, status int, contentType string, body []by
 		_, err := c.Write(append(b, body...))
 		return err
 	}
-	if c.Pending()+len(b)+len(body) > c.Limits().Send {
-		b = append(b, body...) // too much: one Write acts by the connection's policy
-		body = nil
+	if err := reserve(c, len(b)+len(body)); err != nil {
+		return err
 	}
 	_, err := c.Write(b)
 	if err == nil {
@@ -190,11 +227,35 @@ func (x *exchange) write(c *conn.Conn, status int, contentType string, body []by
 	return err
 }
 
+// reserve returns nil when n more bytes can be queued. When they cannot, it does what a Write of them would do.
+func reserve(c *conn.Conn, n int) error {
+	if !c.IsOpen() {
+		return conn.ErrClosed
+	}
+	l := c.Limits()
+	if c.Pending()+n <= l.Send {
+		return nil
+	}
+	if l.OnFull == conn.CloseOnFull {
+		c.Fail(conn.SendLimit, conn.ErrSendLimit)
+	} else {
+		c.Shared().Stats.Rejected++
+	}
+	return conn.ErrSendLimit
+}
+
+// untold is the length of a body that ends where End is called.
+const untold = -1
+
 // appendHead appends the head of an answer whose body has length bytes.
 func (x *exchange) appendHead(c *conn.Conn, b []byte, status int, contentType string, length int64) []byte {
-	if x.phase <= phaseBody && x.mustClose(c) {
+	if length == untold && x.p.minor == 0 {
+		x.flags |= closing // RFC 9112 6.3: the end of the connection is the end of the body
+	}
+	if !(length == untold && x.is(streamed)) && x.mustClose(c) {
 		x.flags |= closing
 	}
+	x.noteAnswer(status, length)
 	b = appendStatusLine(b, status)
 	// RFC 9110 6.6.1: an origin server with a clock sends Date.
 	b = append(b, x.srv.date.at(c.Shared().Now)...)
@@ -216,30 +277,57 @@ func (x *exchange) appendHead(c *conn.Conn, b []byte, status int, contentType st
 		if contentType != "" {
 			b = append(append(append(b, "Content-Type: "...), contentType...), "\r\n"...)
 		}
-		b = append(b, "Content-Length: "...)
-		b = append(strconv.AppendInt(b, length, 10), "\r\n"...)
+		switch {
+		case length != untold:
+			b = append(b, "Content-Length: "...)
+			b = append(strconv.AppendInt(b, length, 10), "\r\n"...)
+		case x.p.minor > 0:
+			b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		}
 	}
 	if x.is(closing) {
 		b = append(b, "Connection: close\r\n"...)
 	} else if x.p.minor == 0 {
 		b = append(b, "Connection: keep-alive\r\n"...)
 	}
+	if x.flags&(upgrades|encoded|varies) != 0 || len(x.extra) > 0 {
+		b = x.appendRare(b)
+	}
 	b = append(b, x.extra...)
 	return append(b, "\r\n"...)
 }
 
-// mustClose reports whether a request that is answered now, before its body is complete, leaves a connection that cannot be
-// used again.
+// appendRare appends what goes with the fields that the handler has set.
+func (x *exchange) appendRare(b []byte) []byte {
+	// RFC 9110 7.8: who sends Upgrade must send the connection option "upgrade" with it.
+	if x.is(upgrades) || hasField(x.extra, "Upgrade") {
+		b = append(b, "Connection: Upgrade\r\n"...)
+	}
+	if x.is(encoded) {
+		b = appendField(b, "Content-Encoding", x.srv.opts.Compress.Coding())
+		x.extra = weaken(x.extra)
+	}
+	if x.is(varies) {
+		b = append(b, "Vary: Accept-Encoding\r\n"...)
+	}
+	return b
+}
+
+// mustClose reports whether a request that is answered now, before its body is complete, leaves a connection that
+// cannot be used again.
 func (x *exchange) mustClose(c *conn.Conn) bool {
-	if !x.f.hasBody {
+	if !x.f.hasBody || x.phase > phaseStream {
 		return false
 	}
 	missing := int64(x.n) + x.f.length - int64(c.Recv.Len())
-	if x.f.chunked {
+	switch {
+	case x.f.chunked:
 		missing = 1
+	case x.phase == phaseStream:
+		missing = x.left - int64(c.Recv.Len())
 	}
-	// RFC 9110 10.1.1: a client that expects 100 and gets an answer instead may send the body or leave it out, and there is
-	// no telling one from the next request.
+	// RFC 9110 10.1.1: a client that expects 100 and gets an answer instead may send the body or leave it out, and
+	// there is no telling one from the next request.
 	return missing > maxSkip || missing > 0 && x.f.expect
 }
 

@@ -19,7 +19,8 @@ type Request struct {
 }
 
 // Head says that the head of a request is complete, once for each request and before anything of the body is waited for.
-// A handler that answers it gets no Message; one that wants none of the body should do so here.
+// A handler that answers it gets no Message; one that wants none of the body should do so here. One that wants the body as it
+// comes calls Stream or SaveBody.
 type Head struct {
 	Request
 }

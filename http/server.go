@@ -18,6 +18,8 @@ type Server struct {
 	file    []byte // what is read of a file in one step
 	etags   map[etagKey]string
 	bad     BadRequest
+	chunk   Chunk
+	coded   []byte // room for a body in the coding of Options.Compress
 
 	raisedFrom conn.Limits
 	raised     *conn.Limits // raisedFrom with a higher Recv
@@ -37,8 +39,22 @@ func NewServer(o Options) *Server {
 }
 
 // Attach puts the HTTP layer on a connection: c's handler gets the events of this package from now on. What is unread in
-// c.Recv is taken for the first request. c and s must belong to the same loop.
+// c.Recv is taken for the first request, or, from one of Options.ProxyFrom, for the PROXY header in front of it. c and s must
+// belong to the same loop.
 func Attach(c *conn.Conn, s *Server) {
+	if !InNetworks(c.RemoteAddr().Addr(), s.opts.ProxyFrom) {
+		s.attach(c)
+		return
+	}
+	c.SetProtocol(awaitProxy, s)
+	c.SetDeadline(s.opts.HeadTimeout)
+	if c.Recv.Len() > 0 {
+		c.Redeliver()
+	}
+}
+
+// attach is Attach behind a PROXY header.
+func (s *Server) attach(c *conn.Conn) {
 	var state any = s
 	if s.opts.MaxRequests > 0 {
 		state = &tally{srv: s}
@@ -74,11 +90,15 @@ func (s *Server) raise(c *conn.Conn, recv int) {
 // when there is none whose body is still to come.
 func SetMaxBody(c *conn.Conn, n int64) error {
 	x, err := waiting(c)
-	if err != nil || x.phase > phaseBody {
+	if err != nil || x.phase > phaseStream {
 		return ErrNoRequest
 	}
-	x.maxBody = min(n, mostBody)
-	x.srv.roomFor(c, x.maxBody)
+	n = max(n, 0)
+	x.maxBody = n
+	x.flags |= ownLimit
+	if !x.is(streamed) {
+		x.srv.roomFor(c, min(n, mostBody))
+	}
 	return nil
 }
 
@@ -87,9 +107,8 @@ const (
 	holdAt = 64 << 10
 	// maxSkip is how much of a body is thrown away to keep a connection whose request was answered before it was complete.
 	maxSkip = 256 << 10
-	// A closing connection waits for lingerTime, and longer when much is queued, for the client to read its last answer.
+	// A closing connection waits for lingerTime for the client to read its last answer.
 	lingerTime = 2 * time.Second
-	lingerRate = 16 << 10 // bytes per second
 )
 
 // stateOf returns the server of c, and the exchange that is going on, or nil.
@@ -116,6 +135,9 @@ func handle(c *conn.Conn, ev conn.Event) {
 		if x != nil && ev.N > 0 {
 			x.got += int64(ev.N)
 			x.lastArrive = c.Shared().Now
+		}
+		if x != nil && x.pausedAt != 0 {
+			x.notePause(c)
 		}
 		s.serve(c, x)
 	case *conn.Write:
@@ -169,6 +191,8 @@ func (x *exchange) advance(c *conn.Conn) result {
 		return x.readHead(c)
 	case phaseBody:
 		return x.readBody(c)
+	case phaseStream:
+		return x.stream(c)
 	case phaseSkip:
 		return x.skip(c)
 	}
@@ -191,7 +215,7 @@ func (s *Server) wrote(c *conn.Conn, x *exchange) {
 	case !c.IsOpen():
 	case x != nil && x.phase == phaseFile:
 		x.sendFile(c)
-	case x == nil && c.Recv.Len() > 0 && !c.Congested():
+	case (x == nil || x.phase == phaseStream) && c.Recv.Len() > 0 && !c.Congested():
 		c.Redeliver()
 	}
 }
@@ -201,8 +225,12 @@ func (s *Server) eof(c *conn.Conn, x *exchange) {
 	switch {
 	case x == nil && c.Recv.Len() > 0:
 		// Requests that wait for Resume, or for the send queue to shrink.
-	case x == nil || x.phase < phaseAnswer || x.phase == phaseSkip:
+	case x == nil:
 		drain(c)
+	case x.phase < phaseAnswer || x.phase == phaseSkip:
+		x.broken(c)
+	case x.is(events):
+		drain(c) // no browser half-closes: the page is gone
 	}
 }
 
@@ -213,6 +241,12 @@ func (s *Server) shutdown(c *conn.Conn, x *exchange) {
 		return
 	}
 	x.flags |= closing
+	if x.is(events) {
+		x.flags |= polite
+		if End(c) != nil {
+			x.cut(c) // not even the end finds room in the send queue
+		}
+	}
 }
 
 // drain sends what is queued and closes.
@@ -223,5 +257,5 @@ func drain(c *conn.Conn) {
 
 // linger is drain for a client that may still be sending.
 func linger(c *conn.Conn) {
-	c.DrainLinger(lingerTime + time.Duration(c.Pending())*time.Second/lingerRate)
+	c.DrainLinger(lingerTime)
 }

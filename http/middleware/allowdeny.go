@@ -1,0 +1,38 @@
+package middleware
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/http"
+)
+
+// Networks are the lists of AllowDeny.
+type Networks struct {
+	Allow  []netip.Prefix // empty is all
+	Deny   []netip.Prefix // wins over Allow
+	Client Client
+}
+
+// AllowDeny answers with 403 to clients in Deny, and to those who are not in Allow, if that names any. A client whose
+// address is not known, as behind a unix socket or a proxy that hides it, is refused: it might be anyone. It panics on a
+// prefix that is not valid.
+func AllowDeny(n Networks) Middleware {
+	n.Allow, n.Deny = slices.Clone(n.Allow), slices.Clone(n.Deny)
+	for _, list := range [][]netip.Prefix{n.Allow, n.Deny} {
+		for _, p := range list {
+			must(p.IsValid(), "AllowDeny: a prefix is not valid")
+		}
+	}
+	return func(next http.Handler) http.Handler {
+		return func(c *conn.Conn, m *http.Message) {
+			a := n.Client.addr(c, m)
+			if !a.IsValid() || http.InNetworks(a, n.Deny) || len(n.Allow) > 0 && !http.InNetworks(a, n.Allow) {
+				http.Error(c, 403)
+				return
+			}
+			next(c, m)
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package middleware
+
+import (
+	"strings"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/http"
+)
+
+// BasicAuth answers with 401 unless the request has Basic credentials (RFC 7617) for which check is true. They are only
+// base64: use it over TLS. check should take the same time whatever is wrong: see Users. It panics when realm is no
+// valid field value.
+func BasicAuth(realm string, check func(user, password string) bool) Middleware {
+	must(isValue(realm), "BasicAuth: malformed realm")
+	// RFC 7617 2.1: charset tells the client to send UTF-8.
+	challenge := `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(realm) + `", charset="UTF-8"`
+	return func(next http.Handler) http.Handler {
+		return func(c *conn.Conn, m *http.Message) {
+			if k := m.Credentials(); k.Scheme == http.AuthBasic && check(k.User, k.Password) {
+				next(c, m)
+				return
+			}
+			http.SetHeader(c, "WWW-Authenticate", challenge)
+			http.Error(c, 401)
+		}
+	}
+}
+
+// Users makes a check of passwords by user. How long it takes does not depend on which user and which byte is wrong. The
+// map must not change any more.
+func Users(passwords map[string]string) func(user, password string) bool {
+	return func(user, password string) bool {
+		k := http.Credentials{Scheme: http.AuthBasic, User: user, Password: password}
+		found := false
+		for u, p := range passwords {
+			if k.IsBasic(u, p) {
+				found = true
+			}
+		}
+		return found
+	}
+}

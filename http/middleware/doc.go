@@ -1,0 +1,98 @@
+// Package middleware has what stands between a listener and its handlers: access log, recovery from panics, CORS, CSRF,
+// credentials, sessions, security headers, rate limits and address lists. Each is a func(next http.Handler) http.Handler,
+// for http.Mux.Use or for one handler alone:
+//
+//	x := http.NewMux()
+//	x.Use(middleware.AccessLog(os.Stderr, nil), middleware.Recover(nil), middleware.SecurityHeaders(middleware.Headers{}))
+//	x.MustHandle("GET /admin", middleware.BasicAuth("admin", check)(admin))
+//
+// The first of Use is the outermost: an access log that is to see what the others refuse comes first, and Recover before
+// what may panic.
+//
+// Middleware sees whole requests (http.Message): the body has arrived by then, within http.Options.MaxBody. What package
+// http refuses by itself, malformed requests above all, never comes here; *http.BadRequest tells of it.
+//
+// Constructors panic on settings that cannot work, as http.NewServer does. What they return may be used on several loops,
+// unless it says otherwise.
+package middleware
+
+import (
+	"net/netip"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/http"
+)
+
+// Middleware is what every constructor here returns.
+type Middleware = func(next http.Handler) http.Handler
+
+// A Client tells which address a request comes from; not valid when that is not known. A nil Client is the peer of the
+// connection.
+type Client func(c *conn.Conn, m *http.Message) netip.Addr
+
+// Behind is a Client for a server behind proxies in the trusted networks, which set the field: see
+// http.Request.ClientAddr.
+func Behind(field string, trusted ...netip.Prefix) Client {
+	return func(c *conn.Conn, m *http.Message) netip.Addr { return m.ClientAddr(c, trusted, field) }
+}
+
+func (f Client) addr(c *conn.Conn, m *http.Message) netip.Addr {
+	if f == nil {
+		return c.RemoteAddr().Addr()
+	}
+	return f(c, m)
+}
+
+// must panics with what is wrong with a setting.
+func must(ok bool, what string) {
+	if !ok {
+		panic("middleware: " + what)
+	}
+}
+
+// isValue reports whether s may be the value of a field: no control character but HTAB.
+func isValue(s string) bool {
+	for i := range len(s) {
+		if x := s[i]; x < ' ' && x != '\t' || x == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isToken reports whether s is a token (RFC 9110 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		x := s[i]
+		switch {
+		case x >= 'a' && x <= 'z', x >= 'A' && x <= 'Z', x >= '0' && x <= '9':
+		case x == '!', x >= '#' && x <= '\'', x == '*', x == '+', x == '-', x == '.', x == '^', x == '_', x == '`', x == '|', x == '~':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// once returns the value of a field that is there exactly once. With several, ok is false: to take one would be a guess.
+func once(m *http.Message, name string) (value []byte, ok bool) {
+	n := 0
+	for _, f := range m.Headers() {
+		if len(f.Name) == len(name) && fold(f.Name, name) {
+			value = f.Value
+			n++
+		}
+	}
+	return value, n == 1
+}
+
+// fold compares without regard to ASCII case; the lengths are the same.
+func fold(a []byte, b string) bool {
+	for i, x := range a {
+		y := b[i]
+		if x != y && (x|0x20 != y|0x20 || x|0x20 < 'a' || x|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,59 @@
+package middleware
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/http"
+)
+
+// Headers are the fields of SecurityHeaders. An empty one has the default; "-" leaves the field out.
+type Headers struct {
+	ContentSecurityPolicy   string // default "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+	FrameOptions            string // X-Frame-Options; default "DENY"
+	ContentTypeOptions      string // X-Content-Type-Options; default "nosniff"
+	ReferrerPolicy          string // default "same-origin"
+	CrossOriginOpenerPolicy string // default "same-origin"
+	PermissionsPolicy       string // no default
+
+	// HSTS is the max-age of Strict-Transport-Security, in whole seconds, with all subdomains; 0 leaves it out. Only where
+	// the host is never again reached without TLS.
+	HSTS time.Duration
+}
+
+// SecurityHeaders sets fields that keep browsers from guessing types, from showing pages in frames of others, and from
+// loading what the page's own origin does not have. A handler may set one of them anew. It panics on a value that is not
+// valid in a field.
+func SecurityHeaders(h Headers) Middleware {
+	type line struct{ name, value string }
+	var lines []line
+	add := func(name, value, otherwise string) {
+		if value == "" {
+			value = otherwise
+		}
+		must(isValue(value), "SecurityHeaders: malformed "+name)
+		if value != "-" && value != "" {
+			lines = append(lines, line{name, value})
+		}
+	}
+	add("Content-Security-Policy", h.ContentSecurityPolicy,
+		"default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'")
+	add("X-Frame-Options", h.FrameOptions, "DENY")
+	add("X-Content-Type-Options", h.ContentTypeOptions, "nosniff")
+	add("Referrer-Policy", h.ReferrerPolicy, "same-origin")
+	add("Cross-Origin-Opener-Policy", h.CrossOriginOpenerPolicy, "same-origin")
+	add("Permissions-Policy", h.PermissionsPolicy, "")
+	if h.HSTS > 0 {
+		seconds := strconv.FormatInt(int64(h.HSTS/time.Second), 10)
+		add("Strict-Transport-Security", "max-age="+seconds+"; includeSubDomains", "")
+	}
+	return func(next http.Handler) http.Handler {
+		return func(c *conn.Conn, m *http.Message) {
+			for i := range lines {
+				http.SetHeader(c, lines[i].name, lines[i].value)
+			}
+			next(c, m)
+		}
+	}
+}
