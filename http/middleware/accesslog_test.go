@@ -48,10 +48,15 @@ func TestAccessLogOfALateAnswer(t *testing.T) {
 	if b.Len() > 0 {
 		t.Fatalf("logged before the answer: %q", b.String())
 	}
+	r.in = []byte("GET /next HTTP/1.1\r\nHost: x\r\n\r\n") // comes to lie where the first one was
+	r.c.Readable()
+	r.settle()
 	http.Reply(r.c, 404, "", "123")
 	if !bytes.Contains(b.Bytes(), []byte(`"GET /late HTTP/1.1" 404 3`)) {
 		t.Error(b.String())
 	}
+	r.settle()
+	http.Reply(r.c, 404, "", "123") // to the next
 	r.settle()
 	b.Reset()
 	r.ask("GET /gone")

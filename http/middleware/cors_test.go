@@ -36,6 +36,7 @@ func TestCORSOrigins(t *testing.T) {
 		{"https://a.b-c.sub.example:8443", true},
 		{"https://sub.example:8443", false},
 		{"https://.sub.example:8443", false},
+		{"https://..sub.example:8443", false},
 		{"https://evilsub.example:8443", false},
 		{"https://a.sub.example", false},
 		{"https://evil/.sub.example:8443", false},
