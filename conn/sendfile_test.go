@@ -293,8 +293,12 @@ func TestAFileGoesOutInBoundedSteps(t *testing.T) {
 		}
 		before := 0
 		for range 4 {
-			if r.turn(); len(r.net.sent)-before != flushMax {
+			want := r.turn()
+			if len(r.net.sent)-before != flushMax {
 				t.Fatalf("%d bytes in one turn", len(r.net.sent)-before)
+			}
+			if more := r.FilePending() > 0; more != (want&Out != 0) {
+				t.Fatalf("more to send: %v, but the poller is to watch for %d", more, want)
 			}
 			before = len(r.net.sent)
 			r.Writable()

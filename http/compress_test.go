@@ -157,7 +157,9 @@ func TestCompressedChunks(t *testing.T) {
 		if err := ReplyBytes(tc.c, 200, "text/plain", make([]byte, 4000)); err != conn.ErrSendLimit {
 			t.Fatal(err)
 		}
-		Reply(tc.c, 200, "image/png", "small")
+		BeginLength(tc.c, 200, "image/png", 5)
+		WriteChunk(tc.c, []byte("small"))
+		End(tc.c)
 		tc.settle()
 		tc.wantReply("HTTP/1.1 200 OK\nContent-Type: image/png\nContent-Length: 5\n\nsmall")
 	})

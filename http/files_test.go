@@ -300,12 +300,20 @@ func TestServeDirUnreadable(t *testing.T) {
 }
 
 func TestServeFSDotfiles(t *testing.T) {
-	_, fsys := site(t)
-	tc := newTest(t, Options{}, serving(fsys, FileOptions{Dotfiles: true}))
-	for target, want := range map[string]int{"/.secret": 200, "/sub/.git/config": 200, "/.": 404, "/..": 404, "/sub/../.secret": 404,
-		"/./.secret": 404, "/...": 404, "/%2e": 404, "/sub/.": 404} {
-		tc.send(request("GET", target))
-		tc.wantStatus(want)
+	dir, fsys := site(t)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	o := FileOptions{Dotfiles: true}
+	for _, h := range []conn.Handler{serving(fsys, o), servingDir(root, o)} {
+		tc := newTest(t, Options{}, h)
+		for target, want := range map[string]int{"/.secret": 200, "/sub/.git/config": 200, "/.": 404, "/..": 404, "/sub/../.secret": 404,
+			"/./.secret": 404, "/...": 404, "/%2e": 404, "/sub/.": 404, "/sub/..": 404, "/sub/../": 404, "/sub/%2e%2e/index.html": 404} {
+			tc.send(request("GET", target))
+			tc.wantStatus(want)
+		}
 	}
 }
 

@@ -118,7 +118,9 @@ func TestStreamLimits(t *testing.T) {
 				SetMaxBody(c, 10)
 			}
 			Stream(c)
-			SetMaxBody(c, 10)
+			if !before {
+				SetMaxBody(c, 10)
+			}
 		})
 	}
 	for _, before := range []bool{true, false} {
@@ -148,6 +150,9 @@ func TestPauseHoldsAStreamBack(t *testing.T) {
 	for _, in := range []string{"Content-Length: 3\r\n\r\nabc", chunkedLine + "1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n"} {
 		s := &uploader{t: t}
 		s.each = func(c *conn.Conn, k *Chunk) {
+			if c.Paused() {
+				t.Errorf("%q although the connection is paused", k.Data)
+			}
 			c.Pause()
 			if k.Last {
 				Reply(c, 200, "", "%s", s.body)
@@ -189,7 +194,7 @@ func TestCongestionHoldsAStreamBack(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	tc := newTest(t, Options{Limits: conn.Limits{Send: 200_000}}, func(c *conn.Conn, ev conn.Event) {
+	tc := newTest(t, Options{Limits: conn.Limits{Send: 50_000}}, func(c *conn.Conn, ev conn.Event) {
 		s.handle(c, ev)
 		if _, ok := ev.(*Head); ok {
 			Begin(c, 200, "")
@@ -197,16 +202,12 @@ func TestCongestionHoldsAStreamBack(t *testing.T) {
 	})
 	chunk := "2710\r\n" + strings.Repeat("x", 10_000) + "\r\n"
 	tc.wire.room = 0
-	tc.wire.in = [][]byte{[]byte(post + chunkedLine)}
-	for range 100 {
-		tc.wire.in = append(tc.wire.in, []byte(chunk))
-	}
-	tc.wire.in = append(tc.wire.in, []byte("0\r\n\r\n"))
+	tc.wire.in = [][]byte{[]byte(post + chunkedLine + strings.Repeat(chunk, 100) + "0\r\n\r\n")} // 64 KiB a read
 	for range 200 {
 		tc.turn()
 	}
-	if n := tc.c.Pending(); n < 100_000 || n > 120_000 || len(tc.wire.in) < 80 {
-		t.Fatal(n, "bytes queued,", len(tc.wire.in), "reads to come")
+	if n := tc.c.Pending(); n < 25_000 || n > 40_000 || len(tc.wire.in[0]) < 900_000 {
+		t.Fatal(n, "bytes queued,", len(tc.wire.in[0]), "to come")
 	}
 	for range 10_000 {
 		tc.wire.room = 5000
@@ -265,6 +266,21 @@ func TestStreamAnsweredEarly(t *testing.T) {
 		tc := newTest(t, Options{}, s.handle)
 		tc.send(post+"Content-Length: 1000000\r\n\r\nx", getLine)
 		tc.wantReply("HTTP/1.1 403 Forbidden\nContent-Length: 0\nConnection: close\n\n")
+		tc.wantEvents("head")
+		tc.wantClosed(conn.Local)
+	})
+	t.Run("begun and ended with much to come", func(t *testing.T) {
+		tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
+			switch ev.(type) {
+			case *Head:
+				Stream(c)
+				Begin(c, 200, "text/plain")
+			case *Chunk:
+				End(c)
+			}
+		})
+		tc.send(post+"Content-Length: 1000000\r\n\r\nx", getLine)
+		tc.wantReply(chunkedHead + "\n0\n\n")
 		tc.wantEvents("head")
 		tc.wantClosed(conn.Local)
 	})

@@ -19,7 +19,6 @@ type transfer struct {
 	left  int64
 	parts []filePiece // of a multipart/byteranges, still to come
 	tail  string      // its last line
-	given bool        // the connection closes f
 	bucket
 }
 
@@ -29,12 +28,10 @@ type filePiece struct {
 	Range
 }
 
-// close ends the transfer. What has been given to the connection is closed there.
+// close ends the transfer. It may come after the connection has closed the file.
 func (t *transfer) close() {
 	if t.f != nil {
-		if !t.given {
-			t.f.Close()
-		}
+		t.f.Close()
 		*t = transfer{}
 	}
 }
@@ -43,7 +40,6 @@ func (t *transfer) close() {
 func (x *exchange) sendFile(c *conn.Conn) {
 	x.pump(c)
 	if x.file.f == nil && c.IsOpen() {
-		c.SetDeadline(0) // of a throttled one
 		x.finish(c)
 		x.srv.resume(c)
 	}
@@ -114,7 +110,8 @@ func (t *transfer) next(c *conn.Conn) (more bool, err error) {
 	return true, err
 }
 
-// give queues n bytes of the file for the connection to send.
+// give queues n bytes of the file for the connection to send. With the last of them goes the duty to close it, so that it is
+// done even when the HTTP layer has been taken off by then.
 func (t *transfer) give(c *conn.Conn, n int64) error {
 	var owner io.Closer
 	if n == t.left && len(t.parts) == 0 {
@@ -123,7 +120,6 @@ func (t *transfer) give(c *conn.Conn, n int64) error {
 	if err := c.SendFile(t.os, t.off, n, owner); err != nil {
 		return err
 	}
-	t.given = owner != nil
 	t.off += n
 	t.left -= n
 	return nil

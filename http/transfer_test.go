@@ -266,24 +266,29 @@ func TestServeDirSendLimit(t *testing.T) {
 
 func TestServeDirThrottle(t *testing.T) {
 	root, data := rootWith(t, 1<<20)
-	for name, h := range map[string]conn.Handler{
-		"ServeDir": servingDir(root, FileOptions{BytesPerSecond: 100_000}),
-		"ServeFS":  serving(fstest.MapFS{"big": {Data: data}}, FileOptions{BytesPerSecond: 100_000}),
-	} {
+	for _, x := range []struct {
+		name string
+		rate int
+	}{{"ServeDir", 100_000}, {"ServeDir", 800_000}, {"ServeFS", 100_000}, {"ServeFS", 800_000}} {
+		name, o := x.name, FileOptions{BytesPerSecond: x.rate}
+		h := servingDir(root, o)
+		if name == "ServeFS" {
+			h = serving(fstest.MapFS{"big": {Data: data}}, o)
+		}
 		tc := newTest(t, Options{HeadTimeout: time.Second, AnswerTimeout: time.Second}, h)
 		tc.send(request("GET", "/big") + request("GET", "/big", "Range: bytes=-5"))
-		for s := 0; s < 10; s++ {
-			if n := tc.wire.out.Len(); n < s*88_000 || n > 26_000+s*100_000 {
-				t.Fatalf("%s: %d bytes after %d s", name, n, s)
+		for ms := 0; ms*x.rate < 900_000*1000; ms += 100 {
+			due := ms * x.rate / 1000
+			if n := tc.wire.out.Len(); n < due*88/100 || n > due+x.rate/bursts+1000 {
+				t.Fatalf("%s at %d/s: %d bytes after %d ms", name, x.rate, n, ms)
 			}
-			tc.sleep(time.Second)
+			tc.sleep(100 * time.Millisecond)
 		}
 		tc.sleep(3 * time.Second)
 		out := tc.reply()
 		if _, body, _ := strings.Cut(out, "\r\n\r\n"); !strings.HasPrefix(body, string(data)+"HTTP/1.1 206 ") {
 			t.Fatalf("%s: %d bytes", name, len(body))
 		}
-		// No deadline of the transfer is left for the requests behind.
 		tc.sleep(10 * time.Second)
 		tc.send("GET / HT")
 		tc.sleep(900 * time.Millisecond)

@@ -4,12 +4,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/seed4930a636/mangusta/conn"
 )
 
 var errNoAnswer = errors.New("websocket: the peer did not answer the Close frame in time")
+
+// lingerTime is how long a server waits, after a clean end and when all is sent, for the peer to close its side of TCP. The
+// peer owes nothing more, so that there is little to lose by closing (RFC 6455 §7.1.1 has the server close at once).
+const lingerTime = time.Second
 
 // CloseWith sends a Close frame and begins the closing handshake (RFC 6455 §7.1.2): nothing can be sent any more, messages
 // that still come are dropped, and when the peer has answered, or Options.CloseTimeout has passed, the connection ends.
@@ -47,8 +52,7 @@ func (s *session) sendClose(c *conn.Conn, code Code, reason string) error {
 	return s.sendFrame(c, finBit|byte(Close), body)
 }
 
-// gotClose handles the peer's Close frame: it is answered with the same code unless it is itself an answer (§5.5.1), and
-// the server ends the TCP connection (§7.1.1).
+// gotClose handles the peer's Close frame: it is answered with the same code unless it is itself an answer (§5.5.1).
 func (s *session) gotClose(c *conn.Conn, body []byte) {
 	code, reason := CloseNoStatus, ""
 	switch {
@@ -70,7 +74,7 @@ func (s *session) gotClose(c *conn.Conn, body []byte) {
 	if s.phase == running {
 		s.sendClose(c, code, "")
 	}
-	s.hangUp(c)
+	s.hangUp(c, true)
 	s.end(c, code, reason, true)
 }
 
@@ -80,15 +84,24 @@ func (s *session) fail(c *conn.Conn, code Code, why string) {
 		s.sendClose(c, code, why)
 	}
 	c.SetReason(conn.Protocol)
-	s.hangUp(c)
+	s.hangUp(c, false)
 	s.end(c, code, why, false)
 }
 
-// hangUp closes the connection once all is sent. The peer may still be sending: to close at once would reset the connection
-// and could cost it our Close frame.
-func (s *session) hangUp(c *conn.Conn) {
+// hangUp ends TCP once all is sent. The server closes its side first (§7.1.1), so that it is the client which is spared
+// the wait for late packets; but the peer may still be sending: to close at once would reset the connection and could cost
+// it our Close frame. A client stays as it is until the server has closed: what still comes is thrown away.
+func (s *session) hangUp(c *conn.Conn, clean bool) {
 	c.Recv.Discard(c.Recv.Len())
-	c.DrainLinger(s.opts.closeTimeout())
+	if s.keys != nil {
+		c.SetDeadline(s.opts.closeTimeout())
+		return
+	}
+	d := s.opts.closeTimeout()
+	if clean {
+		d = min(d, lingerTime)
+	}
+	c.DrainLinger(d)
 }
 
 // end tells the user that the WebSocket is over, once.
@@ -98,6 +111,9 @@ func (s *session) end(c *conn.Conn, code Code, reason string, clean bool) {
 	}
 	s.phase = ended
 	s.dropParts()
+	if s.deflation != nil {
+		s.deflation.drop()
+	}
 	// Not Emit, which tells nothing any more inside conn.Close.
 	if h := c.Handler(); h != nil {
 		c.Shared().Stats.Events++
@@ -105,11 +121,17 @@ func (s *session) end(c *conn.Conn, code Code, reason string, clean bool) {
 	}
 }
 
-// timeout gives up on a peer that has not answered our Close frame.
+// timeout is called when the deadline has passed: of the peer's next sign of life, of its answer to our Close frame, or, for
+// a client, of the server's closing of TCP.
 func (s *session) timeout(c *conn.Conn) {
-	if s.phase == closeSent {
+	switch s.phase {
+	case running:
+		s.keepAlive(c)
+	case closeSent:
 		s.end(c, CloseAbnormal, "", false)
 		c.Fail(conn.DeadlineOver, errNoAnswer)
+	case ended:
+		c.Close()
 	}
 }
 

@@ -116,17 +116,55 @@ func TestCloseTimeout(t *testing.T) {
 	}
 }
 
-// The lingering after the last frame is bounded too.
+// The lingering after the last frame is bounded too: by a second after a clean end, by CloseTimeout after any other.
 func TestLingerTimeout(t *testing.T) {
+	closing := func(r *rig) { r.receive(masked(0x88, "")) }
+	for _, tc := range []struct {
+		name  string
+		opts  *Options
+		end   func(r *rig)
+		after time.Duration
+	}{
+		{"clean, the peer began", nil, closing, time.Second},
+		{"clean, we began", nil, func(r *rig) { CloseWith(r.c, CloseNormal, ""); r.settle(); closing(r) }, time.Second},
+		{"clean, CloseTimeout is less", &Options{CloseTimeout: 200 * time.Millisecond}, closing, 200 * time.Millisecond},
+		{"failed", nil, func(r *rig) { r.receive(masked(0xf1, "")) }, defaultCloseTimeout},
+	} {
+		r := newRig(t, tc.opts)
+		tc.end(r)
+		r.receive([]byte("junk that is thrown away"))
+		if r.pass(tc.after - time.Millisecond); r.over || !r.shut {
+			t.Errorf("%s: closed too early", tc.name)
+		}
+		if r.pass(2 * time.Millisecond); !r.over || r.events[len(r.events)-1] != "closed" {
+			t.Errorf("%s: not closed", tc.name)
+		}
+	}
+}
+
+// The second counts from when the last byte is sent: a slow reader gets its Close frame.
+func TestLingeringBeginsWhenAllIsSent(t *testing.T) {
 	r := newRig(t, nil)
-	r.receive(masked(0x88, ""))
-	r.receive([]byte("junk that is thrown away"))
+	r.room = 1000
+	Send(r.c, Binary, make([]byte, 3000))
+	r.settle()
+	r.receive(masked(0x88, closing(1000, "")))
 	r.pass(defaultCloseTimeout - time.Millisecond)
 	if r.over {
+		t.Fatal("closed with bytes to send")
+	}
+	r.room = -1
+	r.c.Writable()
+	r.settle()
+	if r.pass(time.Second - time.Millisecond); r.over || !r.shut {
 		t.Error("closed too early")
 	}
-	r.pass(2 * time.Millisecond)
-	r.want("events", r.events, `end 1005 "" clean=true`, "closed")
+	if r.pass(2 * time.Millisecond); !r.over {
+		t.Error("not closed")
+	}
+	if got := r.frames(); len(got) != 2 || got[1] != `close 1000 ""` {
+		t.Errorf("sent %v", got)
+	}
 }
 
 func TestProtocolErrorIsTheReasonOfTheClose(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package websocket is a WebSocket endpoint (RFC 6455) on the event loop.
+// Package websocket is a WebSocket endpoint (RFC 6455), server and client, on the event loop.
 //
 // A handler of an HTTP listener turns a request into a WebSocket, and then gets the messages:
 //
@@ -15,9 +15,15 @@
 //		}
 //	}
 //
+// A client begins with Connect, and its handler gets the same events, behind conn.Connect:
+//
+//	websocket.Connect(m, "ws://127.0.0.1:8080/live", handle, nil)
+//
+// When the handshake fails, it gets *conn.Error with a *HandshakeError, and conn.Close.
+//
 // # Events
 //
-// *Open comes once, inside Upgrade. *Message is a whole message, text already checked to be UTF-8. *Control is a ping
+// *Open comes once: on a server inside Upgrade, on a client when the answer has come. *Message is a whole message, text already checked to be UTF-8. *Control is a ping
 // (answered before the event), a pong, or the end. Events and their bytes are valid until the handler returns.
 //
 // # The end
@@ -26,8 +32,17 @@
 // Its Code and Reason are
 //   - those of the peer's Close frame, when one came, whoever began: Clean is true, CloseNoStatus stands for an empty frame;
 //   - those that this side failed the connection with, when the peer broke the protocol or a limit: Clean is false;
-//   - CloseAbnormal (1006) and no reason, when the connection vanished, was closed without a Close frame, or the peer did
-//     not answer ours in time: Clean is false.
+//   - CloseAbnormal (1006) when the connection vanished, was closed without a Close frame, or the peer did not answer ours
+//     in time, and with the reason "no pong in time" when it did not answer a ping: Clean is false.
+//
+// After the Close frames it is the server that closes TCP. A server that has seen both waits for the client to do the same
+// for one second at most; a client waits for the server for Options.CloseTimeout.
+//
+// # Keep-alive
+//
+// A peer that has been silent for Options.PingInterval is sent a ping, and one that is silent for Options.PongTimeout more is
+// given up. Both are on by default. The pong comes as a *Control event like any other. A connection that this side does not
+// read, because it is paused or its send queue is congested, is not judged.
 //
 // # Sending
 //
@@ -39,5 +54,5 @@
 //
 // A message may have Options.MaxMessage bytes; one that is larger is refused with 1009 as soon as a frame header says so,
 // before anything is kept of it. While the send queue is congested no frame is processed, so that a peer that sends pings
-// and reads nothing is stopped by its own full socket, and no pong is lost.
+// and reads nothing is stopped by its own full socket, and no pong is lost. A send limit too small for that is raised.
 package websocket

@@ -86,7 +86,7 @@ const (
 
 	maxControl = ws.MaxControlFramePayloadSize
 	maxReason  = maxControl - 2
-	// maxHeader is the longest header of a masked frame; those sent from here are unmasked, and 4 bytes shorter.
+	// maxHeader is the longest header of a masked frame; those that a server sends are 4 bytes shorter.
 	maxHeader = ws.MaxHeaderSize
 )
 
@@ -97,6 +97,11 @@ type header struct {
 	key    [4]byte
 	op     Op
 	fin    bool
+	rsv1   bool // the message is compressed
+
+	// Set before decode.
+	bare    bool // the frame must come unmasked, as servers send them
+	deflate bool // permessage-deflate has been agreed on
 }
 
 // decode reads the header at the start of b. It returns false as long as b is too short for it, and says why when RFC 6455
@@ -107,14 +112,17 @@ func (h *header) decode(b []byte) (ok bool, why string) {
 	}
 	h.op = Op(b[0] & opBits)
 	h.fin = b[0]&finBit != 0
+	h.rsv1 = h.deflate && b[0]&rsvBits == rsv1 && (h.op == Text || h.op == Binary)
 	short := b[1] & lengthBits
 	switch {
-	case b[0]&rsvBits != 0:
+	case b[0]&rsvBits != 0 && !h.rsv1: // RFC 7692 §6: RSV1 is for the first frame of a message
 		return false, "a reserved bit is set"
 	case ws.OpCode(h.op).IsReserved():
 		return false, "reserved opcode"
-	case b[1]&maskBit == 0: // §5.1
+	case b[1]&maskBit == 0 && !h.bare: // §5.1
 		return false, "a client's frame must be masked"
+	case b[1]&maskBit != 0 && h.bare: // §5.1
+		return false, "a server's frame must not be masked"
 	case h.op.isControl() && short > maxControl: // §5.5
 		return false, "control frame of more than 125 bytes"
 	case h.op.isControl() && !h.fin: // §5.5
@@ -122,12 +130,12 @@ func (h *header) decode(b []byte) (ok bool, why string) {
 	}
 	switch short {
 	default:
-		h.length, h.size = int64(short), 6
+		h.length, h.size = int64(short), 2
 	case 126:
 		if len(b) < 4 {
 			return false, ""
 		}
-		h.length, h.size = int64(binary.BigEndian.Uint16(b[2:])), 8
+		h.length, h.size = int64(binary.BigEndian.Uint16(b[2:])), 4
 		if h.length < 126 {
 			return false, "length not in its shortest form"
 		}
@@ -135,7 +143,7 @@ func (h *header) decode(b []byte) (ok bool, why string) {
 		if len(b) < 10 {
 			return false, ""
 		}
-		h.length, h.size = int64(binary.BigEndian.Uint64(b[2:])), 14
+		h.length, h.size = int64(binary.BigEndian.Uint64(b[2:])), 10
 		switch {
 		case h.length < 0:
 			return false, "length with its highest bit set"
@@ -143,7 +151,10 @@ func (h *header) decode(b []byte) (ok bool, why string) {
 			return false, "length not in its shortest form"
 		}
 	}
-	if len(b) < h.size {
+	if h.bare {
+		return true, ""
+	}
+	if h.size += 4; len(b) < h.size {
 		return false, ""
 	}
 	h.key = [4]byte(b[h.size-4:])
@@ -151,7 +162,14 @@ func (h *header) decode(b []byte) (ok bool, why string) {
 }
 
 // unmask unmasks p in place; done is how many bytes of the payload came before it.
-func (h *header) unmask(p []byte, done int) { ws.Cipher(p, h.key, done) }
+func (h *header) unmask(p []byte, done int) {
+	if !h.bare {
+		mask(p, h.key, done)
+	}
+}
+
+// mask masks or unmasks p in place (RFC 6455 §5.3); done is how many bytes of the payload came before it.
+func mask(p []byte, key [4]byte, done int) { ws.Cipher(p, key, done) }
 
 // appendHeader appends the header of an unmasked frame of n bytes. first is the opcode, with finBit unless more follows.
 func appendHeader(b []byte, first byte, n int) []byte {

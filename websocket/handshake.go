@@ -7,13 +7,22 @@ import (
 	"fmt"
 )
 
-// A HandshakeError says why a request was not upgraded. It has been answered with Status.
+// A HandshakeError says why there is no WebSocket. Upgrade returns one for a request that it has answered with Status. For a
+// client it is in the *conn.Error event.
 type HandshakeError struct {
-	Status int
-	Reason string
+	Status int    // of the response; for a client 0 when none came
+	Reason string // what was wrong
+
+	// For a client:
+	URL  string // what was asked for
+	Head string // the response's status line and fields, as they came
+	Body []byte // the beginning of a refusal's body, at most 4 KiB
 }
 
 func (e *HandshakeError) Error() string {
+	if e.URL != "" {
+		return fmt.Sprintf("websocket: connect to %s: %s", e.URL, e.Reason)
+	}
 	return fmt.Sprintf("websocket: upgrade: %s (%d)", e.Reason, e.Status)
 }
 
@@ -28,6 +37,8 @@ type handshake struct {
 	host                    []byte // that the request is for, which package http has checked
 	key, version, origin    []byte
 	keys, versions, origins int // how often each header was there
+
+	extensions extensions
 
 	protocol int // index in Options.Protocols of the best one offered, or len(Protocols)
 }
@@ -52,6 +63,8 @@ func (h *handshake) field(name, value []byte, protocols []string) {
 	case is(name, "sec-websocket-version"):
 		h.version = value
 		h.versions++
+	case is(name, "sec-websocket-extensions"):
+		h.extensions.line(value)
 	case is(name, "sec-websocket-protocol"):
 		for t := range tokens(value) {
 			for i, p := range protocols[:h.protocol] { // the server's order decides; names are compared exactly
@@ -86,6 +99,8 @@ func (h *handshake) check(origins []string) *HandshakeError {
 		return refuse(400, "there must be one Sec-WebSocket-Key")
 	case !validKey(h.key):
 		return refuse(400, "Sec-WebSocket-Key must be 16 bytes in base64")
+	case h.extensions.malformed: // §9.1
+		return refuse(400, "Sec-WebSocket-Extensions is malformed")
 	case h.origins > 1:
 		return refuse(400, "there must be one Origin at most")
 	case h.origins == 1 && !originAllowed(h.origin, h.host, origins): // §4.2.2 item 4, §10.2

@@ -4,20 +4,34 @@ import (
 	"sync"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/websocket/internal/flate"
 )
 
-// assembly is where the fragments of a message are put together. It grows as bytes come, never by what a header announces.
+// assembly is where a message is put together that does not come in one plain frame. It grows as bytes come, never by what a
+// header announces.
 type assembly struct {
-	buf []byte
+	buf []byte // what there is of the message; when it is inflated, behind what came before it
+
+	// Of messages that are taken piece by piece: see pieces.go.
+	frame    header // that is coming in; its length is what is left of its payload
+	inFrame  bool
+	kept     bool // the byte at the start of c.Recv has been taken already
+	begun    bool // a Chunk has been fired
+	pos      int  // bytes of the frame's payload that have been taken
+	start    int  // of what is to be delivered, in buf
+	size     int64
+	inflater *flate.Inflater // nil unless the message is compressed
+	tail     int             // bytes of flate.Tail that have been inflated
+	chunk    []byte
 }
 
 var assemblyPool = sync.Pool{New: func() any { return new(assembly) }}
 
-// keepAssembly is the largest buffer that is worth keeping for the next fragmented message.
+// keepAssembly is the largest buffer that is worth keeping for the next message.
 const keepAssembly = 64 << 10
 
-// size returns the bytes assembled so far; a is nil outside a fragmented message.
-func (a *assembly) size() int {
+// assembled returns the bytes assembled so far; a is nil outside a fragmented message.
+func (a *assembly) assembled() int {
 	if a == nil {
 		return 0
 	}
@@ -47,8 +61,11 @@ func (s *session) dropParts() {
 		return
 	}
 	s.part = nil
+	if a.inflater != nil {
+		inflaterPool.Put(a.inflater)
+	}
 	if cap(a.buf) <= keepAssembly {
-		a.buf = a.buf[:0]
+		*a = assembly{buf: a.buf[:0], chunk: a.chunk[:0]}
 		assemblyPool.Put(a)
 	}
 }

@@ -9,14 +9,19 @@ import (
 // session is the WebSocket side of a connection.
 //
 // A frame that has not come whole stays in c.Recv. Its header is looked at again with each read, which costs less than to
-// keep it; its payload is unmasked and validated as it comes, each byte once: done says how far.
+// keep it; its payload is unmasked and validated as it comes, each byte once: done says how far. Frames that are taken in
+// pieces are the exception: see pieces.go.
 type session struct {
-	opts *Options
-	part *assembly // the fragments so far, nil outside a fragmented message
-	done int       // payload bytes of the frame at the start of c.Recv that are unmasked and validated
+	opts      *Options
+	keys      func() [4]byte // makes the key that masks a frame; nil for a server, which masks nothing
+	part      *assembly      // what there is of a message that did not come in one plain frame
+	deflation *deflation     // permessage-deflate as it was agreed on, or nil
+	done      int            // payload bytes of the frame at the start of c.Recv that are unmasked and validated
 
+	heard   int64 // when bytes came last, on the loop's clock
+	asked   uint8 // how far the wait for the pong to our ping is; see keepAlive
 	phase   phase
-	op      Op   // of the fragmented message that is coming in, 0 outside one
+	op      Op   // of the message that is coming in and has begun in an earlier frame or piece, 0 outside one
 	writing bool // a Writer has begun a message and not ended it
 	text    utf8Check
 }
@@ -55,6 +60,7 @@ type (
 // events are the events of one read, reused: the pool is asked once for all the frames that a read brings.
 type events struct {
 	message Message
+	chunk   Chunk
 	control Control
 }
 
@@ -63,8 +69,11 @@ var eventPool = sync.Pool{New: func() any { return new(events) }}
 // handle is the protocol handler of a WebSocket connection.
 func handle(c *conn.Conn, ev conn.Event) {
 	s := c.ProtocolState().(*session)
-	switch ev.(type) {
+	switch ev := ev.(type) {
 	case *conn.Read:
+		if ev.N > 0 {
+			s.hear(c)
+		}
 		s.read(c)
 	case conn.EOF:
 		s.end(c, CloseAbnormal, "", false)
@@ -80,6 +89,10 @@ func handle(c *conn.Conn, ev conn.Event) {
 // read handles all frames that are in c.Recv.
 func (s *session) read(c *conn.Conn) {
 	c.Unhold()
+	if s.phase == ended { // a client that waits for the server to close TCP
+		c.Recv.Discard(c.Recv.Len())
+		return
+	}
 	ev := eventPool.Get().(*events)
 	for s.phase != ended && c.IsOpen() && !c.Paused() {
 		if c.Congested() && c.Recv.Len() > 0 {
@@ -87,8 +100,14 @@ func (s *session) read(c *conn.Conn) {
 			c.Hold()      // and before anything more is read
 			break
 		}
+		if s.part != nil && s.part.inFrame {
+			if !s.pieces(c, ev) {
+				break
+			}
+			continue
+		}
 		b := c.Recv.Bytes()
-		var h header
+		h := header{bare: s.keys != nil, deflate: s.deflation != nil}
 		ok, why := h.decode(b)
 		if !ok {
 			if why != "" {
@@ -127,7 +146,10 @@ func (s *session) control(c *conn.Conn, ev *events, h *header, rest []byte) bool
 	}
 	if h.op == Ping {
 		// §5.5.2. There is room: the queue is not congested, so it is at most half full.
-		s.sendFrame(c, finBit|byte(Pong), p)
+		if err := s.sendFrame(c, finBit|byte(Pong), p); err != nil {
+			c.Fail(conn.SendLimit, err) // only with a send limit below that of begin
+			return false
+		}
 	}
 	ev.control = Control{Op: h.op, Data: p}
 	c.Emit(&ev.control)
@@ -148,7 +170,10 @@ func (s *session) data(c *conn.Conn, ev *events, h *header, rest []byte) bool {
 		s.fail(c, CloseProtocol, "new message inside a fragmented one")
 		return false
 	}
-	if h.length > int64(s.opts.maxMessage()-s.part.size()) {
+	if s.inPieces(h) {
+		return s.beginPieces(c, h, op)
+	}
+	if h.length > int64(s.opts.maxMessage()-s.part.assembled()) {
 		s.fail(c, CloseTooBig, "message too big")
 		return false
 	}

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,17 +31,25 @@ type rig struct {
 	events  []string
 	onEvent func(c *conn.Conn, ev conn.Event)
 	quiet   bool // no events are noted
+	client  bool // what is sent must be masked
+	refusal *HandshakeError
 }
 
 func newRig(t testing.TB, opts *Options) *rig {
-	r := &rig{t: t, room: -1, limits: conn.Limits{}.WithDefaults()}
-	r.sh = conn.NewShared(r)
-	r.sh.Now = int64(time.Hour)
-	r.c = conn.New(r.sh, 5, conn.NewID(5), r, &r.limits, r.handle)
+	r := bareRig(t)
 	if opts == nil {
 		opts = &defaults
 	}
 	begin(r.c, opts)
+	return r
+}
+
+// bareRig is a connection without a protocol.
+func bareRig(t testing.TB) *rig {
+	r := &rig{t: t, room: -1, limits: conn.Limits{}.WithDefaults()}
+	r.sh = conn.NewShared(r)
+	r.sh.Now = int64(time.Hour)
+	r.c = conn.New(r.sh, 5, conn.NewID(5), r, &r.limits, r.handle)
 	return r
 }
 
@@ -97,7 +106,14 @@ func (r *rig) handle(c *conn.Conn, ev conn.Event) {
 			} else {
 				r.note("%s %s", ev.Op, short(ev.Data))
 			}
+		case *Open:
+			r.note("open %q", ev.Protocol)
 		case *conn.Error:
+			if e, ok := errors.AsType[*HandshakeError](ev.Err); ok {
+				r.refusal = e
+				r.note("error %s: %s", ev.Reason, e.Reason)
+				break
+			}
 			r.note("error %s", ev.Reason)
 		case *conn.Close:
 			r.note("closed")
@@ -162,7 +178,7 @@ func (r *rig) settle() {
 	}
 }
 
-// frames decodes what the server has sent, as text.
+// frames decodes what has been sent, as text.
 func (r *rig) frames() []string {
 	var list []string
 	for b := r.sent; len(b) > 0; {
@@ -176,11 +192,22 @@ func (r *rig) frames() []string {
 		case 127:
 			n, head = int(binary.BigEndian.Uint64(b[2:])), 10
 		}
-		if b[1]&0x80 != 0 {
+		switch {
+		case b[1]&0x80 != 0 && !r.client:
 			list = append(list, "masked!")
+		case b[1]&0x80 == 0 && r.client:
+			list = append(list, "bare!")
+		case r.client:
+			head += 4
 		}
 		if len(b) < head+n {
 			return append(list, "half a frame")
+		}
+		if r.client {
+			b = slices.Clone(b)
+			for i := range n {
+				b[head+i] ^= b[head-4+i%4]
+			}
 		}
 		p, op := b[head:head+n], Op(b[0]&0x0f)
 		name := op.String()

@@ -37,6 +37,9 @@ func Send(c *conn.Conn, op Op, p []byte) error {
 	if err := s.maySend(c, op, len(p)); err != nil {
 		return err
 	}
+	if !op.isControl() && s.deflation.deflates(len(p)) {
+		return s.sendDeflated(c, finBit|rsv1|byte(op), p)
+	}
 	return s.sendFrame(c, finBit|byte(op), p)
 }
 
@@ -68,6 +71,9 @@ func checkOp(op Op, n int) error {
 
 // sendFrame queues a frame. first is the opcode, with finBit unless more fragments follow.
 func (s *session) sendFrame(c *conn.Conn, first byte, p []byte) error {
+	if s.keys != nil {
+		return s.sendMasked(c, first, p)
+	}
 	b := appendHeader(c.AvailableBuffer(), first, len(p))
 	if len(b)+len(p) <= cap(b) {
 		_, err := c.Write(append(b, p...))
@@ -86,10 +92,11 @@ func (s *session) sendFrame(c *conn.Conn, first byte, p []byte) error {
 
 // MessageWriter sends one message in fragments.
 type MessageWriter struct {
-	c     *conn.Conn
-	op    Op
-	begun bool // the first fragment is out
-	ended bool // the last one is
+	c        *conn.Conn
+	op       Op
+	begun    bool // the first fragment is out
+	ended    bool // the last one is
+	deflated bool // the message is compressed
 }
 
 // Writer begins a Text or Binary message that is sent as it is written: each Write is a fragment, and Close ends the
@@ -129,39 +136,21 @@ func (w *MessageWriter) send(fin byte, p []byte) error {
 	if w.begun {
 		op = Continuation
 	}
-	if err := s.sendFrame(w.c, fin|byte(op), p); err != nil {
+	first := fin | byte(op)
+	if !w.begun && fin == 0 && s.deflation.deflates(len(p)) {
+		w.deflated = true
+		first |= rsv1
+	}
+	var err error
+	if w.deflated {
+		err = s.sendDeflated(w.c, first, p)
+	} else {
+		err = s.sendFrame(w.c, first, p)
+	}
+	if err != nil {
 		return err
 	}
 	w.begun, w.ended = true, fin != 0
 	s.writing = !w.ended
 	return nil
-}
-
-// Prepared is a message encoded once for many connections. It is never changed, so it is safe for concurrent use.
-type Prepared struct {
-	frame []byte
-	op    Op
-	err   error
-}
-
-// Prepare encodes a copy of p as Send would send it. Safe for concurrent use. What Send would refuse of op and p is told by
-// SendPrepared.
-func Prepare(op Op, p []byte) *Prepared {
-	b := appendHeader(make([]byte, 0, len(p)+maxHeader), finBit|byte(op), len(p))
-	return &Prepared{frame: append(b, p...), op: op, err: checkOp(op, len(p))}
-}
-
-// SendPrepared queues p by reference: connections that send the same p share its bytes. The errors are those of Send.
-func SendPrepared(c *conn.Conn, p *Prepared) error {
-	s := of(c)
-	switch {
-	case s == nil:
-		return ErrNotWebSocket
-	case p.err != nil:
-		return p.err
-	}
-	if err := s.maySend(c, p.op, 0); err != nil {
-		return err
-	}
-	return c.WriteShared(p.frame)
 }

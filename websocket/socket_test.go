@@ -126,6 +126,10 @@ func (s *server) dial() *peer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return s.peerOf(c)
+}
+
+func (s *server) peerOf(c net.Conn) *peer {
 	c.SetDeadline(time.Now().Add(60 * time.Second))
 	s.t.Cleanup(func() { c.Close() })
 	return &peer{Conn: c, t: s.t, r: bufio.NewReaderSize(c, 64<<10)}

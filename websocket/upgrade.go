@@ -43,7 +43,11 @@ func Upgrade(c *conn.Conn, m *http.Message, opts *Options) error {
 		protocol = opts.Protocols[h.protocol]
 	}
 	begin(c, opts)
-	if _, err := c.Write(appendReply(c.AvailableBuffer(), &accept, protocol, opts.Header)); err != nil {
+	reply := appendReply(c.AvailableBuffer(), &accept, protocol, opts.Header)
+	if opts.Deflate != nil && h.extensions.found {
+		reply, of(c).deflation = opts.Deflate.reply(reply, h.extensions.deflate)
+	}
+	if _, err := c.Write(append(reply, "\r\n"...)); err != nil {
 		return fmt.Errorf("websocket: upgrade: %w", err)
 	}
 	c.Emit(&Open{Protocol: protocol})
@@ -69,14 +73,23 @@ func refuse(c *conn.Conn, e *HandshakeError) error {
 	return e
 }
 
+// minSend is a send limit whose half, which is free while frames are processed, has room for a pong and a Close frame.
+const minSend = 4 * (maxHeader + maxControl)
+
 // begin puts the WebSocket layer on c, which no other layer sits on.
 func begin(c *conn.Conn, opts *Options) {
 	// An incomplete frame waits in Recv, whose buffer grows to twice that, and a read may fill it while the handler pauses:
 	// 1009 has to come before conn's own limit.
-	if need := 2*opts.maxMessage() + 64<<10; c.Limits().Recv < need {
-		c.SetLimits(raisedLimits(c.Limits(), need))
+	need := 2*opts.maxMessage() + 64<<10
+	if opts.Stream { // frames do not wait
+		need = 256 << 10
 	}
-	c.SetProtocol(handle, &session{opts: opts})
+	if l := c.Limits(); l.Recv < need || l.Send < minSend {
+		c.SetLimits(raisedLimits(l, max(need, l.Recv), max(minSend, l.Send)))
+	}
+	s := &session{opts: opts}
+	c.SetProtocol(handle, s)
+	s.listen(c)
 }
 
 // lastRaised is what raisedLimits returned last: the connections of a listener share it.
@@ -84,18 +97,18 @@ var lastRaised atomic.Pointer[raised]
 
 type raised struct{ from, to conn.Limits }
 
-// raisedLimits returns l with the receive limit recv.
-func raisedLimits(l conn.Limits, recv int) *conn.Limits {
+// raisedLimits returns l with the limits recv and send.
+func raisedLimits(l conn.Limits, recv, send int) *conn.Limits {
 	r := lastRaised.Load()
-	if r == nil || r.from != l || r.to.Recv != recv {
+	if r == nil || r.from != l || r.to.Recv != recv || r.to.Send != send {
 		r = &raised{from: l, to: l}
-		r.to.Recv = recv
+		r.to.Recv, r.to.Send = recv, send
 		lastRaised.Store(r)
 	}
 	return &r.to
 }
 
-// appendReply appends the 101 (§4.2.2 item 5).
+// appendReply appends the 101 (§4.2.2 item 5) but for the empty line at its end.
 func appendReply(b []byte, accept *[acceptSize]byte, protocol string, extra []Header) []byte {
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Accept: "...)
@@ -106,7 +119,7 @@ func appendReply(b []byte, accept *[acceptSize]byte, protocol string, extra []He
 	for _, f := range extra {
 		b = appendField(b, f.Name, f.Value)
 	}
-	return append(b, "\r\n"...)
+	return b
 }
 
 func appendField(b []byte, name, value string) []byte {

@@ -6,6 +6,8 @@
 //	GET /status/204   204
 //	GET /static/...   the files of -dir
 //	GET /ws           WebSocket: echo; a message that begins with B goes to every open WebSocket
+//
+// With -client ws://HOST:PORT it is the client instead, that a fuzzing server runs its cases against.
 package main
 
 import (
@@ -52,10 +54,13 @@ func (t *testee) request(c *conn.Conn, m *http.Message) {
 		if get(c, m) {
 			http.ReplyBytes(c, 204, "", nil)
 		}
+	case path == "*": // OPTIONS *
+		http.SetHeader(c, "Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
+		http.ReplyBytes(c, 204, "", nil)
 	case path == "/ws":
 		websocket.Upgrade(c, m, &t.ws)
 	case m.Match("/static/#") && t.dir != nil:
-		http.ServeFS(c, m, t.dir.FS(), http.FileOptions{Prefix: "/static/"})
+		http.ServeDir(c, m, t.dir, http.FileOptions{Prefix: "/static/", Precompressed: true})
 	default:
 		http.Error(c, 404)
 	}
@@ -100,13 +105,20 @@ func main() {
 	dir := flag.String("dir", "", "`directory` whose files /static/ serves")
 	maxMessage := flag.Int("max-message", 64<<20, "largest WebSocket message, in `bytes`")
 	maxBody := flag.Int64("max-body", 64<<20, "largest request body, in `bytes`")
+	takeover := flag.Bool("takeover", false, "compress WebSocket messages with reference to those before")
+	client := flag.String("client", "", "run the cases of the fuzzing server at this `URL`, and exit")
 	flag.Parse()
 
 	// What is echoed must fit into the send queue, with room for the messages that follow.
 	limits := conn.Limits{Send: 2*max(*maxMessage, int(*maxBody)) + 1<<20}
 	m, err := flags.Manager(mgr.Options{Limits: limits})
 	program.Check(err)
-	t := &testee{m: m, ws: websocket.Options{MaxMessage: *maxMessage, Origins: []string{"*"}}}
+	t := &testee{m: m, ws: websocket.Options{MaxMessage: *maxMessage, Origins: []string{"*"},
+		Deflate: &websocket.Deflate{ServerTakeover: *takeover, ClientTakeover: *takeover}}}
+	if *client != "" {
+		program.Check(runClient(m, *client, &t.ws))
+		return
+	}
 	if *dir != "" {
 		t.dir, err = os.OpenRoot(*dir)
 		program.Check(err)

@@ -1,0 +1,237 @@
+package websocket
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/websocket/internal/flate"
+)
+
+// Deflate turns on permessage-deflate (RFC 7692): a server agrees to it when the client offers it, a client offers it. The zero
+// value works. It may be shared, also among loops, and must not be copied or changed once it is in use.
+//
+// Without takeover, which is the default, each message is compressed for itself, and a connection holds no memory for it
+// while no message is under way. With takeover messages refer to those before, which makes small ones much smaller. Each
+// direction then costs each connection memory until it ends: what this side sends about 96 KiB (224 KiB from level 2 on), what
+// it receives 32 KiB, and less with a smaller window.
+type Deflate struct {
+	// Level is 1, the fastest, to 9, the smallest; 1 when 0.
+	Level int
+
+	// Threshold is the size in bytes from which on messages are compressed; 256 when 0, negative compresses all. Smaller ones
+	// save less than it costs.
+	Threshold int
+
+	// ServerTakeover and ClientTakeover let the server's and the client's messages refer to those before, unless the
+	// peer does not want it.
+	ServerTakeover, ClientTakeover bool
+
+	// MaxWindowBits is the base-2 logarithm of how far back messages may refer, both ways, 8 to 15; 15 when 0. For what
+	// the client sends it can only be asked for if the client offers client_max_window_bits, as browsers do.
+	MaxWindowBits int
+
+	// MaxTakeover is how many bytes takeover may cost all connections that share this Deflate; 64 MiB when 0. New connections
+	// go without takeover once they are spent.
+	MaxTakeover int64
+
+	held   atomic.Int64                  // of MaxTakeover
+	shared [16]atomic.Pointer[deflation] // without takeover, by window bits of what is sent
+}
+
+const (
+	defaultThreshold   = 256
+	defaultMaxTakeover = 64 << 20
+)
+
+func (d *Deflate) level() int { return max(1, min(d.Level, 9)) }
+
+func (d *Deflate) threshold() int {
+	if d.Threshold == 0 {
+		return defaultThreshold
+	}
+	return d.Threshold
+}
+
+func (d *Deflate) windowBits() uint8 {
+	if d.MaxWindowBits == 0 {
+		return maxWindowBits
+	}
+	return uint8(max(minWindowBits, min(d.MaxWindowBits, maxWindowBits)))
+}
+
+// reserve takes n bytes of MaxTakeover, if they are left.
+func (d *Deflate) reserve(n int) bool {
+	limit := d.MaxTakeover
+	if limit == 0 {
+		limit = defaultMaxTakeover
+	}
+	if d.held.Add(int64(n)) <= limit {
+		return true
+	}
+	d.held.Add(-int64(n))
+	return false
+}
+
+// deflation is permessage-deflate as it was agreed on for a connection. Connections without takeover share theirs.
+type deflation struct {
+	d         *Deflate
+	outWindow int  // bytes
+	inWindow  int  // bytes; what the inflater needs of the messages before, if they are kept at all
+	outKeeps  bool // takeover for what this side sends
+	inKeeps   bool // and for what it receives
+	held      int
+	deflater  *flate.Deflater // with outKeeps, once there was a message
+	history   []byte          // with inKeeps: the end of what came
+}
+
+// accept answers an offer (RFC 7692 §7.1). What the answer says of takeover and windows holds for both sides: a server may
+// ask for no takeover whether or not that was offered, but for a smaller client window only if it was.
+func (d *Deflate) accept(offer params) (answer params, agreed *deflation) {
+	bits := d.windowBits()
+	out, in := bits, uint8(maxWindowBits)
+	if offer.serverBits != 0 { // §7.1.2.1: the answer must have it then
+		out = min(out, offer.serverBits)
+		answer.serverBits = out
+	}
+	if offer.clientBitsOpen || offer.clientBits != 0 {
+		if in = bits; offer.clientBits != 0 {
+			in = min(in, offer.clientBits)
+		}
+	}
+	agreed = d.agree(d.ServerTakeover && !offer.serverNoTakeover, d.ClientTakeover && !offer.clientNoTakeover, out, in)
+	answer.serverNoTakeover, answer.clientNoTakeover = !agreed.outKeeps, !agreed.inKeeps
+	if agreed.inKeeps && in < maxWindowBits { // without takeover it would save nothing
+		answer.clientBits = in
+	}
+	return answer, agreed
+}
+
+// reply appends the header field of the answer to an offer, and returns what was agreed on with it.
+func (d *Deflate) reply(b []byte, offer params) ([]byte, *deflation) {
+	answer, agreed := d.accept(offer)
+	b = answer.append(append(b, "Sec-WebSocket-Extensions: "...))
+	return append(b, "\r\n"...), agreed
+}
+
+// agree returns the deflation for one connection, with takeover as far as MaxTakeover allows.
+func (d *Deflate) agree(outKeeps, inKeeps bool, outBits, inBits uint8) *deflation {
+	// zlib takes 8 bits for 9: what such a peer sends may need 512 bytes of history.
+	x := deflation{d: d, outWindow: 1 << outBits, inWindow: 1 << max(inBits, minWindowBits+1)}
+	if n := flate.Footprint(d.level(), x.outWindow); outKeeps && d.reserve(n) {
+		x.outKeeps, x.held = true, n
+	}
+	if inKeeps && d.reserve(x.inWindow) {
+		x.inKeeps = true
+		x.held += x.inWindow
+	}
+	if x.outKeeps || x.inKeeps {
+		return &x
+	}
+	if p := d.shared[outBits].Load(); p != nil {
+		return p
+	}
+	d.shared[outBits].Store(&x)
+	return &x
+}
+
+// offer returns what a client offers: takeover and windows as the options say, the client's own window for the server to
+// choose.
+func (d *Deflate) offer() params {
+	p := params{
+		serverNoTakeover: !d.ServerTakeover,
+		clientNoTakeover: !d.ClientTakeover,
+		clientBitsOpen:   true,
+	}
+	if bits := d.windowBits(); bits < maxWindowBits {
+		p.serverBits = bits
+	}
+	return p
+}
+
+// answered takes the parameters of a server's answer, or says what is wrong with them: §7.1 has the client fail then.
+func (d *Deflate) answered(a params) (agreed *deflation, wrong string) {
+	if d == nil {
+		return nil, "the server chose an extension that was not offered"
+	}
+	offer := d.offer()
+	switch {
+	case a.clientBitsOpen: // §7.1.2.2
+		return nil, "the server answered client_max_window_bits without a value"
+	case offer.serverNoTakeover && !a.serverNoTakeover: // §7.1.1.1
+		return nil, "the server did not answer server_no_context_takeover"
+	case offer.serverBits != 0 && (a.serverBits == 0 || a.serverBits > offer.serverBits): // §7.1.2.1
+		return nil, "the server did not answer server_max_window_bits"
+	}
+	out, in := d.windowBits(), uint8(maxWindowBits)
+	if a.clientBits != 0 {
+		out = min(out, a.clientBits)
+	}
+	if a.serverBits != 0 {
+		in = a.serverBits
+	}
+	agreed = d.agree(d.ClientTakeover && !a.clientNoTakeover, false, out, in)
+	if !a.serverNoTakeover { // the server may refer to messages before, whatever MaxTakeover says by now
+		if !agreed.outKeeps {
+			own := *agreed
+			agreed = &own
+		}
+		agreed.inKeeps = true
+		agreed.held += agreed.inWindow
+		d.held.Add(int64(agreed.inWindow))
+	}
+	return agreed, ""
+}
+
+// drop gives back what a connection that ends holds.
+func (x *deflation) drop() {
+	if x.held > 0 {
+		x.d.held.Add(-int64(x.held))
+		x.held = 0
+	}
+	if x.outKeeps || x.inKeeps { // else x is shared
+		x.deflater, x.history = nil, nil
+	}
+}
+
+// deflates reports whether a message of n bytes is to be compressed.
+func (x *deflation) deflates(n int) bool { return x != nil && n >= x.d.threshold() }
+
+// deflaters are for messages without takeover: Deflater is 32 KiB.
+var deflaters = sync.Pool{New: func() any { return new(scratch) }}
+
+// scratch is a deflater with room for what it returns.
+type scratch struct {
+	flate.Deflater
+	out []byte
+}
+
+const rsv1 = 0x40 // of the first byte: the message is compressed (RFC 7692 §6)
+
+// sendDeflated is sendFrame for a frame of a compressed message. first has rsv1 when the frame is its first.
+func (s *session) sendDeflated(c *conn.Conn, first byte, p []byte) error {
+	x := s.deflation
+	w := deflaters.Get().(*scratch)
+	z := &w.Deflater
+	if x.outKeeps {
+		if x.deflater == nil {
+			x.deflater = new(flate.Deflater)
+		}
+		z = x.deflater
+	}
+	out := z.Append(w.out[:0], p, x.d.level(), x.outWindow, x.outKeeps)
+	if first&finBit == 0 {
+		out = append(out, flate.Tail...) // §7.2.1 strips it off the end of the message only
+	}
+	var err error
+	if first&(finBit|rsv1) == finBit|rsv1 && !x.outKeeps && len(out) >= len(p) {
+		err = s.sendFrame(c, first&^rsv1, p) // §7.2.3.3: not what the peer must find in its history
+	} else if err = s.sendFrame(c, first, out); err != nil {
+		z.Forget() // the peer does not get it
+	}
+	if cap(out) <= keepAssembly {
+		w.out = out
+	}
+	deflaters.Put(w)
+	return err
+}
