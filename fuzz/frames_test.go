@@ -283,6 +283,7 @@ func textSoFar(p []byte, complete bool) bool {
 // sentWords puts the frames that were sent in the words of the oracle.
 func sentWords(b []byte) (words []byte) {
 	for len(b) > 0 {
+		//lint:ignore SA1019 the bytes are here already: nobody can make it read more
 		f, err := ws.ReadFrame(bytes.NewReader(b))
 		if err != nil {
 			return append(words, err.Error()...)

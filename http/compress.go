@@ -26,7 +26,6 @@ type Encoder interface {
 
 // negotiate decides about the coding of an answer and sets the flags encoded and varies.
 func (x *exchange) negotiate(status int, contentType string, size int) {
-	x.flags &^= encoded | varies
 	switch status {
 	case 204, 205, 206, 304, 416:
 		return // no body, or part of one that has been coded already or not

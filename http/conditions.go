@@ -11,8 +11,8 @@ type Validators struct {
 	Modified time.Time // zero when unknown
 	Missing  bool      // there is nothing at that path yet
 
-	// Now, when not zero, is the time of the answer. A Modified less than a second before it may be that of two versions, and is
-	// then not good enough for If-Range (RFC 9110 8.8.2.2).
+	// Now, when not zero, is the time of the answer. A Modified less than a second before it may be that of two
+	// versions, and is then not good enough for If-Range (RFC 9110 8.8.2.2).
 	Now time.Time
 }
 
@@ -37,9 +37,9 @@ func (v Verdict) Status() int {
 	return 200
 }
 
-// Check evaluates the conditions of r in the order of RFC 9110 13.2.2. It is for requests that would be answered with 2xx
-// otherwise (13.2.1). A date that is malformed or there twice is ignored; a malformed list of tags matches nothing in If-Match,
-// and anything in the If-None-Match of a method that changes something.
+// Check evaluates the conditions of r in the order of RFC 9110 13.2.2. It is for requests that would be answered with
+// 2xx otherwise (13.2.1). A date that is malformed or there twice is ignored; a malformed list of tags matches nothing
+// in If-Match, and anything in the If-None-Match of a method that changes something.
 func (v *Validators) Check(r *Request) Verdict {
 	if r.Method == "CONNECT" || r.Method == "OPTIONS" || r.Method == "TRACE" {
 		return Proceed // RFC 9110 13.2.1: these select no representation
@@ -79,7 +79,8 @@ func (v *Validators) dated() bool { return !v.Modified.IsZero() && !v.Missing }
 // second returns the modification date as precisely as an HTTP-date can tell it.
 func (v *Validators) second() time.Time { return v.Modified.Truncate(time.Second) }
 
-// rangeHolds evaluates If-Range (RFC 9110 13.1.5): a tag that is the same by the strong comparison, or the very date of Last-Modified.
+// rangeHolds evaluates If-Range (RFC 9110 13.1.5): a tag that is the same by the strong comparison, or the very date of
+// Last-Modified.
 func (v *Validators) rangeHolds(r *Request) bool {
 	value, n := r.only("If-Range")
 	if n != 1 {
@@ -103,7 +104,8 @@ func (r *Request) date(name string) (t time.Time, ok bool) {
 	return t, false
 }
 
-// find looks for the tag of v in all fields of that name: each a list of entity tags, or "*", which stands for whatever there is.
+// find looks for the tag of v in all fields of that name: each a list of entity tags, or "*", which stands for whatever
+// there is.
 func (v *Validators) find(r *Request, name string, strong bool) (found, wellFormed bool) {
 	wellFormed = true
 	for i := range r.fields {

@@ -48,8 +48,9 @@ func (r *Request) Cookie(name string) []byte {
 	return nil
 }
 
-// Cookies yields names and values of the cookies of all Cookie fields, as they were sent. What has no "=" or no token for a name is
-// skipped: other programs on the same domain may have set it. The slices are valid until the handler returns.
+// Cookies yields names and values of the cookies of all Cookie fields, as they were sent. What has no "=" or no token
+// for a name is skipped: other programs on the same domain may have set it. The slices are valid until the handler
+// returns.
 func (r *Request) Cookies() iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for i := range r.fields {
@@ -78,8 +79,8 @@ func cutByte(v []byte, sep byte) (before, behind []byte, found bool) {
 	return trim(v), nil, false
 }
 
-// SetCookie adds a Set-Cookie field to the answer to come. A cookie that breaks RFC 6265 4.1, or that browsers throw away, is an
-// error that wraps ErrBadCookie; see also AddHeader.
+// SetCookie adds a Set-Cookie field to the answer to come. A cookie that breaks RFC 6265 4.1, or that browsers throw
+// away, is an error that wraps ErrBadCookie; see also AddHeader.
 func SetCookie(c *conn.Conn, k Cookie) error {
 	if err := k.check(); err != nil {
 		return err
@@ -158,8 +159,8 @@ func hasFoldPrefix(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// isCookieValue checks cookie-value = *cookie-octet / ( DQUOTE *cookie-octet DQUOTE ): no white space, quote, comma, semicolon or
-// backslash.
+// isCookieValue checks cookie-value = *cookie-octet / ( DQUOTE *cookie-octet DQUOTE ): no white space, quote, comma,
+// semicolon or backslash.
 func isCookieValue(s string) bool {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]

@@ -23,7 +23,8 @@ type Credentials struct {
 	Token          []byte // of AuthBearer; valid until the handler returns
 }
 
-// Credentials returns the credentials that r carries. Only what is well-formed to the letter counts: anything else is AuthBad.
+// Credentials returns the credentials that r carries. Only what is well-formed to the letter counts: anything else is
+// AuthBad.
 func (r *Request) Credentials() Credentials {
 	v, n := r.only("Authorization")
 	switch {
@@ -51,7 +52,8 @@ func (r *Request) Credentials() Credentials {
 	return Credentials{Scheme: AuthOther}
 }
 
-// basicCredentials decodes base64 of user-id ":" password (RFC 7617 2). The user has no colon, neither has a control character.
+// basicCredentials decodes base64 of user-id ":" password (RFC 7617 2). The user has no colon, neither has a control
+// character.
 func basicCredentials(encoded []byte) Credentials {
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
 	n, err := base64.StdEncoding.Strict().Decode(b, encoded)
@@ -80,8 +82,8 @@ func isToken68(b []byte) bool {
 	return len(b) > 0
 }
 
-// IsBasic reports whether the credentials are Basic with this user and password. How long that takes does not depend on where they
-// differ, nor on whether it is the user, the password or both that do.
+// IsBasic reports whether the credentials are Basic with this user and password. How long that takes does not depend on
+// where they differ, nor on whether it is the user, the password or both that do.
 func (a Credentials) IsBasic(user, password string) bool {
 	sameUser, samePassword := SecretEqual(a.User, user), SecretEqual(a.Password, password)
 	return a.Scheme == AuthBasic && sameUser && samePassword
@@ -92,8 +94,8 @@ func (a Credentials) IsBearer(token string) bool {
 	return SecretEqual(a.Token, token) && a.Scheme == AuthBearer && token != ""
 }
 
-// SecretEqual compares what a client gave with a secret. The time it takes depends on the length of given, which the client knows,
-// and not on what the secret is.
+// SecretEqual compares what a client gave with a secret. The time it takes depends on the length of given, which the
+// client knows, and not on what the secret is.
 func SecretEqual[T, U ~string | ~[]byte](given T, secret U) bool {
 	differ := len(given) ^ len(secret)
 	if len(secret) == 0 {

@@ -133,8 +133,6 @@ func servePath(c *conn.Conn, m *Message, p place, opts []FileOptions) error {
 			s.dir = name
 		}
 		name = strings.TrimPrefix(name+"/index.html", "./")
-	} else if name == "." {
-		return s.redirectToDir() // the path is the prefix, without its slash
 	}
 	f, info, err := s.open(name)
 	if err == nil && info.IsDir() && m.raw[len(m.raw)-1] != '/' {

@@ -396,10 +396,13 @@ func TestServeOpenFile(t *testing.T) {
 			if m.Match("/closed") {
 				f.Close()
 			}
-			ServeOpenFile(c, m, f, "x.css", FileOptions{Precompressed: true})
+			ServeOpenFile(c, m, f, filepath.Join(root.Name(), "x.css"), FileOptions{Precompressed: true})
 		}
 	})
-	tc.send(request("GET", "/"))
+	if err := os.WriteFile(filepath.Join(root.Name(), "x.css.gz"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tc.send(request("GET", "/", "Accept-Encoding: gzip"))
 	if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\n"+string(data)) || field(out, "Content-Type") != "text/css; charset=utf-8" {
 		t.Errorf("%.500q", out)
 	}

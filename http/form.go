@@ -6,8 +6,8 @@ import (
 	"iter"
 )
 
-// A FormError says what is wrong with a form. Status is the one to answer with: 400 for what is malformed, 413 for what is over a
-// limit, 415 for another media type.
+// A FormError says what is wrong with a form. Status is the one to answer with: 400 for what is malformed, 413 for what
+// is over a limit, 415 for another media type.
 type FormError struct {
 	Status int
 	Part   int // of multipart/form-data: which part, from 1 on; 0 when it is none of them
@@ -30,9 +30,9 @@ type Pair struct {
 
 const formType = "application/x-www-form-urlencoded"
 
-// Var returns the first variable of that name in the body, when that is application/x-www-form-urlencoded, else in the query. It
-// is false when there is none, or when its value is malformed; Vars tells those apart. Parts of multipart/form-data are
-// not looked at: see Multipart.
+// Var returns the first variable of that name in the body, when that is application/x-www-form-urlencoded, else in the
+// query. It is false when there is none, or when its value is malformed; Vars tells those apart. Parts of
+// multipart/form-data are not looked at: see Multipart.
 func (m *Message) Var(name string) (string, bool) {
 	var room [128]byte
 	b, ok := m.AppendVar(room[:0], name)
@@ -48,8 +48,9 @@ func (m *Message) AppendVar(dst []byte, name string) ([]byte, bool) {
 	return m.AppendQueryVar(dst, name)
 }
 
-// Vars yields the variables of the body, when that is application/x-www-form-urlencoded, and then those of the query, as they were
-// sent. A malformed one yields a *FormError instead, and the next ones follow. A Pair is valid until the next one.
+// Vars yields the variables of the body, when that is application/x-www-form-urlencoded, and then those of the query,
+// as they were sent. A malformed one yields a *FormError instead, and the next ones follow. A Pair is valid until the
+// next one.
 func (m *Message) Vars() iter.Seq2[Pair, error] {
 	return func(yield func(Pair, error) bool) {
 		if room, more := eachPair(nil, m.form(), yield); more {
@@ -58,7 +59,8 @@ func (m *Message) Vars() iter.Seq2[Pair, error] {
 	}
 }
 
-// QueryVar returns the first variable of that name in the query. It is false when there is none, or when its value is malformed.
+// QueryVar returns the first variable of that name in the query. It is false when there is none, or when its value is
+// malformed.
 func (r *Request) QueryVar(name string) (string, bool) {
 	var room [128]byte
 	b, ok := r.AppendQueryVar(room[:0], name)
@@ -109,8 +111,8 @@ func eachPair(room, b []byte, yield func(Pair, error) bool) (grown []byte, more 
 	}
 }
 
-// nextPair cuts one pair off b, still encoded, by the rules of the WHATWG URL standard (5.1): "&" separates and nothing else does,
-// empty sequences are no pairs, and a name without "=" has an empty value.
+// nextPair cuts one pair off b, still encoded, by the rules of the WHATWG URL standard (5.1): "&" separates and nothing
+// else does, empty sequences are no pairs, and a name without "=" has an empty value.
 func nextPair(b []byte) (name, value, rest []byte, found bool) {
 	for len(b) > 0 {
 		pair, rest := b, []byte(nil)
@@ -140,7 +142,8 @@ func findPair(b []byte, name string) (value []byte, found bool) {
 	}
 }
 
-// decoded returns the byte that b, which is not empty, begins with, and how many bytes stand for it; 0 when they are malformed.
+// decoded returns the byte that b, which is not empty, begins with, and how many bytes stand for it; 0 when they are
+// malformed.
 func decoded(b []byte) (x byte, n int) {
 	switch {
 	case b[0] == '+':

@@ -19,9 +19,9 @@ func (l MultipartLimits) withDefaults() MultipartLimits {
 	return l
 }
 
-// Multipart yields the parts of a multipart/form-data body (RFC 7578), whose Body are pieces of m.Body, not copies. The Part, all but its
-// Body, is valid until the next one. A body that is malformed or over a limit yields a *FormError, and that is the end: the parts
-// before it were fine, but the form is not.
+// Multipart yields the parts of a multipart/form-data body (RFC 7578), whose Body are pieces of m.Body, not copies. The
+// Part, all but its Body, is valid until the next one. A body that is malformed or over a limit yields a *FormError,
+// and that is the end: the parts before it were fine, but the form is not.
 func (m *Message) Multipart(limits MultipartLimits) iter.Seq2[*Part, error] {
 	return func(yield func(*Part, error) bool) {
 		r, err := m.MultipartReader(limits)
@@ -82,11 +82,11 @@ const (
 type PartEvent struct {
 	Kind PartKind
 	Part *Part  // valid until the Next after its PartEnd; its Body is nil
-	Data []byte // of PartData: lies in the bytes given to Next, or is the reader's own; valid until the next Next, not to be changed
+	Data []byte // of PartData: lies in the bytes given to Next, or is the reader's own; valid until the next Next, read-only
 }
 
-// A MultipartReader reads a multipart/form-data body as it comes. It is pure: bytes go in, events come out, and all it keeps is the
-// header of one part.
+// A MultipartReader reads a multipart/form-data body as it comes. It is pure: bytes go in, events come out, and all it
+// keeps is the header of one part.
 type MultipartReader struct {
 	limits MultipartLimits
 	delim  []byte // CR LF "--" boundary
@@ -128,8 +128,8 @@ func NewMultipartReader(contentType []byte, limits MultipartLimits) (*MultipartR
 	return r, nil
 }
 
-// Next reads b up to the next event, and returns how many bytes of it are used: call it again with the rest until the event is
-// PartNone; then all are. Once it has returned an error, a *FormError, it returns nothing else.
+// Next reads b up to the next event, and returns how many bytes of it are used: call it again with the rest until the
+// event is PartNone; then all are. Once it has returned an error, a *FormError, it returns nothing else.
 func (r *MultipartReader) Next(b []byte) (ev PartEvent, n int, err error) {
 	for n < len(b) && r.err == nil && ev.Kind == PartNone {
 		used := len(b) - n
@@ -164,8 +164,8 @@ func (r *MultipartReader) fail(status int, what string) error {
 	return e
 }
 
-// data looks for the delimiter. CR is in it once, as its first byte, so a delimiter that breaks off can begin again only with the
-// byte that broke it.
+// data looks for the delimiter. CR is in it once, as its first byte, so a delimiter that breaks off can begin again
+// only with the byte that broke it.
 func (r *MultipartReader) data(b []byte) (ev PartEvent, used int, err error) {
 	if r.held > 0 {
 		n := commonPrefix(b, r.delim[r.held:])
@@ -243,8 +243,8 @@ func (r *MultipartReader) preamble(b []byte) error {
 	return nil
 }
 
-// delimiter takes a byte behind the boundary: "--" for the last one, white space, CR LF (RFC 2046 5.1.1). Anything else would be a
-// delimiter to some readers and data to others, and is neither here.
+// delimiter takes a byte behind the boundary: "--" for the last one, white space, CR LF (RFC 2046 5.1.1). Anything else
+// would be a delimiter to some readers and data to others, and is neither here.
 func (r *MultipartReader) delimiter(x byte) (ev PartEvent, err error) {
 	switch {
 	case x == '-' && r.step == mpBehind:

@@ -2,9 +2,10 @@ package http
 
 import "strings"
 
-// Accepts returns the one of offers, media types such as "text/html" or "text/html; charset=utf-8", that the Accept fields of r
-// prefer: the one with the highest q, then the one they name most specifically, then the first (RFC 9110 12.5.1). It is ""
-// when none is acceptable, which 406 answers. Without an Accept field, or with none that can be read, it is the first.
+// Accepts returns the one of offers, media types such as "text/html" or "text/html; charset=utf-8", that the Accept
+// fields of r prefer: the one with the highest q, then the one they name most specifically, then the first (RFC 9110
+// 12.5.1). It is "" when none is acceptable, which 406 answers. Without an Accept field, or with none that can be read,
+// it is the first.
 func (r *Request) Accepts(offers ...string) string {
 	best, bestQ, bestLevel := "", 0, 0
 	for _, offer := range offers {
@@ -15,7 +16,8 @@ func (r *Request) Accepts(offers ...string) string {
 	return best
 }
 
-// mediaQuality returns the q, in thousandths, of the most specific media range that matches the offer, and how specific that is.
+// mediaQuality returns the q, in thousandths, of the most specific media range that matches the offer, and how specific
+// that is.
 func (r *Request) mediaQuality(offer string) (q, level int) {
 	silent := true
 	for i := range r.fields {
@@ -42,10 +44,10 @@ func (r *Request) mediaQuality(offer string) (q, level int) {
 	return q, level
 }
 
-// AcceptsEncoding returns the one of offers, content codings such as "gzip", that the Accept-Encoding fields of r prefer: the one
-// with the highest q, then the first (RFC 9110 12.5.3). "identity" is always on offer: put it among offers to prefer it over
-// others, else it comes last. The result is "" when not even identity is acceptable. Without an Accept-Encoding field it is
-// "identity": a client that says nothing may know no coding.
+// AcceptsEncoding returns the one of offers, content codings such as "gzip", that the Accept-Encoding fields of r
+// prefer: the one with the highest q, then the first (RFC 9110 12.5.3). "identity" is always on offer: put it among
+// offers to prefer it over others, else it comes last. The result is "" when not even identity is acceptable. Without
+// an Accept-Encoding field it is "identity": a client that says nothing may know no coding.
 func (r *Request) AcceptsEncoding(offers ...string) string {
 	if _, n := r.only("Accept-Encoding"); n == 0 {
 		return "identity"
@@ -134,8 +136,8 @@ func parseWeighted(element []byte) (m weighted, ok bool) {
 	return m, false
 }
 
-// parseQ reads a qvalue (RFC 9110 12.4.2) as thousandths. Clients send ".2" and more than three digits, too, and what they mean is
-// plain; ignoring those would refuse what they accept.
+// parseQ reads a qvalue (RFC 9110 12.4.2) as thousandths. Clients send ".2" and more than three digits, too, and what
+// they mean is plain; ignoring those would refuse what they accept.
 func parseQ(v []byte) (q int, ok bool) {
 	i, digits := 0, 0
 	for ; i < len(v) && isDigit(v[i]); i++ {
@@ -164,8 +166,8 @@ func isMediaRange(v []byte) bool {
 	return len(sub) > 0 && all(sub, tchar) && (string(v[:n]) != "*" || string(sub) == "*")
 }
 
-// matches returns how specifically the media range m names the offer: 0 not at all, 1 as */*, 2 by its type, 3 by type and subtype,
-// more by each parameter.
+// matches returns how specifically the media range m names the offer: 0 not at all, 1 as */*, 2 by its type, 3 by type
+// and subtype, more by each parameter.
 func (m *weighted) matches(offer string) int {
 	media, params, _ := strings.Cut(offer, ";")
 	media = strings.TrimSpace(media)

@@ -1,7 +1,7 @@
 package http
 
-// cutOutside cuts v at the first sep that is not inside a quoted string (RFC 9110 5.6.4), and takes the white space around the
-// element off.
+// cutOutside cuts v at the first sep that is not inside a quoted string (RFC 9110 5.6.4), and takes the white space
+// around the element off.
 func cutOutside(v []byte, sep byte) (element, rest []byte, more bool) {
 	quoted := false
 	for i := 0; i < len(v); i++ {
@@ -17,8 +17,9 @@ func cutOutside(v []byte, sep byte) (element, rest []byte, more bool) {
 	return trim(v), nil, false
 }
 
-// nextParam reads one of *( OWS ";" OWS [ name "=" value ] ) (RFC 9110 5.6.6) from the beginning of v. The value is a token, or
-// a quoted string with its quotes. The name is nil when there is none left, and ok is false when v is something else.
+// nextParam reads one of *( OWS ";" OWS [ name "=" value ] ) (RFC 9110 5.6.6) from the beginning of v. The value is a
+// token, or a quoted string with its quotes. The name is nil when there is none left, and ok is false when v is
+// something else.
 func nextParam(v []byte) (name, value, rest []byte, ok bool) {
 	for {
 		if v = trim(v); len(v) == 0 {
@@ -66,8 +67,8 @@ func quotedLen(v []byte) int {
 	return 0
 }
 
-// appendUnquoted appends a value of nextParam without its quotes. A backslash is taken for an escape only before a quote or another
-// backslash: browsers send those of file names as they are.
+// appendUnquoted appends a value of nextParam without its quotes. A backslash is taken for an escape only before a
+// quote or another backslash: browsers send those of file names as they are.
 func appendUnquoted(dst, value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {
 		return append(dst, value...)
@@ -82,8 +83,8 @@ func appendUnquoted(dst, value []byte) []byte {
 	return dst
 }
 
-// only returns the value of the field of that name, and how many fields of that name there are. RFC 9110 5.3: a field that is no list
-// must not be there twice; which of two counts would be a guess.
+// only returns the value of the field of that name, and how many fields of that name there are. RFC 9110 5.3: a field
+// that is no list must not be there twice; which of two counts would be a guess.
 func (r *Request) only(name string) (value []byte, n int) {
 	for i := range r.fields {
 		if foldEqual(r.fields[i].Name, name) {

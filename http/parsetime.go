@@ -10,8 +10,8 @@ const (
 	dayNames   = "MonTueWedThuFriSatSun"
 )
 
-// ParseTime reads an HTTP-date in any of its three forms (RFC 9110 5.6.7), to the letter; the name of the day must be one, though not the
-// right one. A second 60 is the first of the next minute. It allocates nothing.
+// ParseTime reads an HTTP-date in any of its three forms (RFC 9110 5.6.7), to the letter; the name of the day must be
+// one, though not the right one. A second 60 is the first of the next minute. It allocates nothing.
 func ParseTime(b []byte) (t time.Time, ok bool) { return parseHTTPDate(b, time.Now) }
 
 // parseHTTPDate has the clock for dates with two digits for the year.

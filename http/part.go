@@ -6,7 +6,8 @@ import (
 	utf "unicode/utf8"
 )
 
-// A Part is one part of a multipart/form-data body. How long it is valid: see Message.Multipart and PartEvent; its strings stay.
+// A Part is one part of a multipart/form-data body. How long it is valid: see Message.Multipart and PartEvent; its
+// strings stay.
 type Part struct {
 	Name string // of the form's field, as sent but for quotes and backslashes: browsers send a quote as "%22"
 
@@ -21,7 +22,8 @@ type Part struct {
 	fields []Field
 }
 
-// Header returns the value of the first field of that name in the header of the part, without regard to case; nil when there is none.
+// Header returns the value of the first field of that name in the header of the part, without regard to case; nil when
+// there is none.
 func (p *Part) Header(name string) []byte {
 	r := Request{fields: p.fields}
 	return r.Header(name)
@@ -118,7 +120,8 @@ func (p *Part) disposition(v []byte) (what string) {
 	}
 }
 
-// decodeExtended decodes charset "'" [ language ] "'" value-chars (RFC 8187 3.2), where the charset is UTF-8, or ISO-8859-1 as in RFC 5987.
+// decodeExtended decodes charset "'" [ language ] "'" value-chars (RFC 8187 3.2), where the charset is UTF-8, or
+// ISO-8859-1 as in RFC 5987.
 func decodeExtended(v []byte) (s string, ok bool) {
 	charset, rest, ok := bytes.Cut(v, []byte("'"))
 	if !ok || v[0] == '"' {
@@ -153,7 +156,8 @@ func decodeExtended(v []byte) (s string, ok bool) {
 	return "", false
 }
 
-// baseName returns the last element of a path of any system without what is no part of a name. Bytes that are not UTF-8 become U+FFFD.
+// baseName returns the last element of a path of any system without what is no part of a name. Bytes that are not UTF-8
+// become U+FFFD.
 func baseName(s string) string {
 	s = s[strings.LastIndexAny(s, `/\`)+1:]
 	s = strings.Map(func(x rune) rune {
@@ -171,7 +175,8 @@ func baseName(s string) string {
 	return s
 }
 
-// parseBoundary returns the boundary of a multipart/form-data Content-Type: 1 to 70 characters out of a set (RFC 2046 5.1.1).
+// parseBoundary returns the boundary of a multipart/form-data Content-Type: 1 to 70 characters out of a set (RFC 2046
+// 5.1.1).
 func parseBoundary(contentType []byte) ([]byte, error) {
 	contentType = trim(contentType)
 	kind, _, _ := cutOutside(contentType, ';')

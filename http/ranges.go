@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"strconv"
@@ -11,8 +12,8 @@ type Range struct {
 	Start, Length int64 // Length is above 0
 }
 
-// ErrUnsatisfiable says that a representation has none of the ranges asked for. It is answered with 416, and a Content-Range made by
-// AppendUnsatisfied.
+// ErrUnsatisfiable says that a representation has none of the ranges asked for. It is answered with 416, and a
+// Content-Range made by AppendUnsatisfied.
 var ErrUnsatisfiable = errors.New("http: range: not satisfiable")
 
 // maxRanges is how many ranges one request may ask for (RFC 9110 17.15): more are ignored, and the whole is sent.
@@ -27,9 +28,10 @@ func (r *Request) Ranges(dst []Range, size int64) ([]Range, error) {
 	return dst[:0], nil
 }
 
-// ParseRange reads the value of a Range field (RFC 9110 14.1 and 14.2) for a representation of size bytes, into dst[:0]. Ranges that
-// overlap or touch become one, in the place of the first; else their order stays. No ranges and no error means that the whole is
-// to be sent: the value is malformed, of another unit than bytes, or has more than 32 ranges, and must or may be ignored.
+// ParseRange reads the value of a Range field (RFC 9110 14.1 and 14.2) for a representation of size bytes, into
+// dst[:0]. Ranges that overlap or touch become one, in the place of the first; else their order stays. No ranges and no
+// error means that the whole is to be sent: the value is malformed, of another unit than bytes, or has more than 32
+// ranges, and must or may be ignored.
 func ParseRange(dst []Range, value []byte, size int64) ([]Range, error) {
 	dst = dst[:0]
 	n := tokenLen(value)
@@ -79,8 +81,11 @@ func parseSpec(spec []byte) (first, last int64, ok bool) {
 	case len(rest) == 1:
 		return first, math.MaxInt64, true
 	}
-	// RFC 9110 14.1.1: an int-range whose last-pos is below its first-pos is invalid.
-	return first, last, last >= first
+	// RFC 9110 14.1.1: an int-range whose last-pos is below its first-pos is invalid, however large they are.
+	digits := bytes.TrimLeft(spec[:len(spec)-len(rest)], "0")
+	digits2 := bytes.TrimLeft(rest[1:], "0")
+	ok = len(digits) < len(digits2) || len(digits) == len(digits2) && bytes.Compare(digits, digits2) <= 0
+	return first, last, ok
 }
 
 // parsePos reads digits. What is too large becomes the largest: it lies behind the end of anything.
@@ -97,8 +102,8 @@ func parsePos(b []byte) (n int64, rest []byte) {
 	return n, b
 }
 
-// addRange adds r, together with those of ranges that it overlaps or touches. As no two of ranges touch each other, what r has grown by
-// cannot touch one that r itself does not.
+// addRange adds r, together with those of ranges that it overlaps or touches. As no two of ranges touch each other,
+// what r has grown by cannot touch one that r itself does not.
 func addRange(ranges []Range, r Range) []Range {
 	place, kept := -1, 0
 	for _, x := range ranges {
@@ -120,7 +125,8 @@ func addRange(ranges []Range, r Range) []Range {
 	return ranges[:kept]
 }
 
-// AppendContentRange appends the value of the Content-Range field of a 206, or of a part of one, for this range of size bytes.
+// AppendContentRange appends the value of the Content-Range field of a 206, or of a part of one, for this range of size
+// bytes.
 func (g Range) AppendContentRange(dst []byte, size int64) []byte {
 	dst = strconv.AppendInt(append(dst, "bytes "...), g.Start, 10)
 	dst = strconv.AppendInt(append(dst, '-'), g.Start+g.Length-1, 10)

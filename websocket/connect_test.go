@@ -321,7 +321,7 @@ func TestRedirectElsewhereDropsTheHeaders(t *testing.T) {
 	headers := make(chan nethttp.Header, 1)
 	other := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) { headers <- r.Header }))
 	defer other.Close()
-	web := httptest.NewServer(nethttp.RedirectHandler(other.URL, 302))
+	web := httptest.NewServer(nethttp.RedirectHandler(other.URL, nethttp.StatusFound))
 	defer web.Close()
 	o := &ClientOptions{MaxRedirects: 1, Options: Options{Header: []Header{{"Cookie", "secret"}}}}
 	c := dialClient(t, mgr.Auto, "ws"+strings.TrimPrefix(web.URL, "http"), o, nil)

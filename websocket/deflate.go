@@ -183,6 +183,14 @@ func (d *Deflate) answered(a params) (agreed *deflation, wrong string) {
 	return agreed, ""
 }
 
+// keep makes p the history.
+func (x *deflation) keep(p []byte) {
+	if cap(x.history) < len(p) {
+		x.history = make([]byte, 0, min(x.inWindow, max(len(p), 2*cap(x.history))))
+	}
+	x.history = append(x.history[:0], p...)
+}
+
 // drop gives back what a connection that ends holds.
 func (x *deflation) drop() {
 	if x.held > 0 {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// inflateWindow is how far back a match may lie, and the largest Chunk of an inflated message.
+	// inflateWindow is how far back a match may lie. With Stream a buffer of twice that holds the window and what is new.
 	inflateWindow = 32 << 10
 	// firstRoom is what is allocated first for an inflated message.
 	firstRoom = 4 << 10
@@ -123,7 +123,7 @@ func (s *session) inflated(c *conn.Conn, ev *events, last bool) bool {
 		return false
 	}
 	if x := s.deflation; x.inKeeps {
-		x.history = append(x.history[:0], a.buf[max(0, len(a.buf)-x.inWindow):]...)
+		x.keep(a.buf[max(0, len(a.buf)-x.inWindow):])
 	}
 	if s.opts.Stream {
 		return s.deliverInflated(c, ev, true)

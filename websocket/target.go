@@ -72,7 +72,7 @@ func newTarget(u *url.URL) (*target, error) {
 func (t *target) follow(location string) (*target, error) {
 	u, err := t.url.Parse(location)
 	if err != nil {
-		return nil, errors.New("Location is not a URL")
+		return nil, errors.New("the Location is not a URL")
 	}
 	switch strings.ToLower(u.Scheme) {
 	case "http":

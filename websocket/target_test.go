@@ -75,7 +75,7 @@ func TestRedirectTargets(t *testing.T) {
 		"wss://h/":       errTLS.Error(),
 		"ftp://h/":       errScheme.Error(),
 		"http://u@h/":    "user information is not sent: use ClientOptions.Header",
-		":":              "Location is not a URL",
+		":":              "the Location is not a URL",
 	} {
 		got := ""
 		to, err := from.follow(location)

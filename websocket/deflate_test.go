@@ -1,0 +1,434 @@
+package websocket
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed4930a636/mangusta/conn"
+)
+
+const whyCorrupt = "compressed data is corrupt"
+
+// RFC 7692 §6, §7.2: what is received, the examples of §7.2.3 byte for byte.
+func TestInflatesFrames(t *testing.T) {
+	type test struct {
+		name string
+		in   []byte
+		want []string // "*" stands for the closing handshake
+	}
+	var z codec
+	hello := "\xf2\x48\xcd\xc9\xc9\x07\x00"
+	long := strings.Repeat("ab", caseSize/2)
+	ok, bad := func(e ...string) []string { return append(e, `end 1000 "" clean=true`) }, func(code int, why string, e ...string) []string {
+		return append(e, fmt.Sprintf("end %d %q clean=false", code, why))
+	}
+	const text = `text "Hello"`
+	list := []test{
+		{"§7.2.3.1 one frame", masked(0xc1, hello), ok(text)},
+		{"§7.2.3.1 two frames", cat(masked(0x41, hello[:3]), masked(0x80, hello[3:])), ok(text)},
+		{"§7.2.3.2 the window is empty again without takeover", cat(masked(0xc1, hello), masked(0xc1, "\xf2\x00\x11\x00\x00")),
+			bad(1007, whyCorrupt, text)},
+		{"§7.2.3.3 a block without compression", masked(0xc1, "\x00\x05\x00\xfa\xffHello\x00"), ok(text)},
+		{"§7.2.3.4 a last block", masked(0xc1, "\xf3\x48\xcd\xc9\xc9\x07\x00\x00"), ok(text)},
+		{"§7.2.3.4 a last block with nothing behind", masked(0xc1, "\xf3\x48\xcd\xc9\xc9\x07\x00"), ok(text)},
+		{"§7.2.3.4 last blocks inside", masked(0xc1, "\xf3\x48\xcd\xc9\xc9\x07\x00\xf3\x48\xcd\xc9\xc9\x07\x00\x00"), ok(`text "HelloHello"`)},
+		{"§7.2.3.5 two blocks", masked(0xc1, "\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"), ok(text)},
+		{"§7.2.3.6 an empty message", masked(0xc1, "\x00"), ok(`text ""`)},
+		{"§7.2.3.6 an empty message as compress/flate makes it", masked(0xc2, z.deflate("")), ok(`binary ""`)},
+		{"an empty last fragment", cat(masked(0x41, hello), masked(0x80, "")), ok(text)},
+		{"an empty first fragment", cat(masked(0x41, ""), masked(0x80, hello)), ok(text)},
+		{"fragments of one byte", cat(masked(0x41, hello[:1]), masked(0, hello[1:2]), masked(0, hello[2:3]), masked(0, hello[3:4]), masked(0, hello[4:5]),
+			masked(0, hello[5:6]), masked(0x80, hello[6:])), ok(text)},
+		{"control frames between", cat(masked(0x41, hello[:2]), masked(0x89, "p"), masked(0x00, hello[2:5]), masked(0x8a, "q"), masked(0x80, hello[5:])),
+			ok(`ping "p"`, `pong "q"`, text)},
+		{"§6 plain messages between", cat(masked(0xc1, hello), masked(0x81, "plain"), masked(0x01, "a"), masked(0x80, "b"), masked(0xc1, hello)),
+			ok(text, `text "plain"`, `text "ab"`, text)},
+		{"binary", masked(0xc2, z.deflate("\xff\x00\xfe")), ok(`binary "\xff\x00\xfe"`)},
+		{"UTF-8 across blocks and frames", cat(masked(0x41, "\x00\x01\x00\xfe\xff\xce"), masked(0x80, "\x00\x01\x00\xfe\xff\xba\x00")), ok(`text "κ"`)},
+		{"the largest", masked(0xc1, z.deflate(long)), ok("text " + short([]byte(long)))},
+		{"the largest, without compression", masked(0xc2, "\x00\xc8\x00\x37\xff"+long+"\x00"), ok("binary " + short([]byte(long)))},
+
+		{"one byte more", masked(0xc1, z.deflate(long+"a")), bad(1009, whyBig)},
+		{"much more", masked(0xc2, z.deflate(strings.Repeat("a", 10_000))), bad(1009, whyBig)},
+		{"one byte more, without compression", masked(0xc2, "\x00\xc9\x00\x36\xff"+long+"a\x00"), bad(1009, whyBig)},
+		{"§6.1 RSV1 in a continuation", cat(masked(0x41, hello[:2]), masked(0xc0, hello[2:])), bad(1002, whyRSV)},
+		{"RSV1 in a continuation of a plain message", cat(masked(0x01, "a"), masked(0xc0, hello)), bad(1002, whyRSV)},
+		{"RSV1 in a ping", masked(0xc9, hello), bad(1002, whyRSV)},
+		{"RSV1 in a close", masked(0xc8, "\x03\xe8"), bad(1002, whyRSV)},
+		{"RSV1 and RSV2", masked(0xe1, hello), bad(1002, whyRSV)},
+		{"RSV2", masked(0xa1, hello), bad(1002, whyRSV)},
+		{"RSV3", masked(0x91, hello), bad(1002, whyRSV)},
+		{"a new message inside", cat(masked(0x41, hello[:2]), masked(0xc1, hello)), bad(1002, whyNew)},
+		{"garbage", masked(0xc1, "\xff\xff\xff"), bad(1007, whyCorrupt)},
+		{"a reserved block type", masked(0xc2, "\x06"), bad(1007, whyCorrupt)},
+		{"cut off", masked(0xc1, hello[:4]), bad(1007, whyCorrupt)},
+		{"no byte at all", masked(0xc1, ""), bad(1007, whyCorrupt)},
+		{"the tail is not stripped off", masked(0xc2, "\x00\x05\x00\xfa\xffHello"), bad(1007, whyCorrupt)},
+		{"not UTF-8", masked(0xc1, z.deflate("a\xed\xa0\x80")), bad(1007, whyText)},
+		{"UTF-8 cut off", masked(0xc1, z.deflate("a\xe2\x82")), bad(1007, whyText)},
+		{"UTF-8 cut off by the next frame", cat(masked(0x41, z.deflate("\xe2\x82")+tail), masked(0x80, "\x00")), bad(1007, whyText)},
+	}
+	for _, tc := range list {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, stream := range []bool{false, true} {
+				in := cat(tc.in, masked(0x88, closing(1000, "")))
+				ways(in, func(how string, pieces ...[]byte) bool {
+					r := newDeflateRig(t, &Options{MaxMessage: caseSize, Deflate: &Deflate{}, Stream: stream}, "")
+					events := &r.events
+					if stream {
+						events = r.joinChunks()
+					}
+					for _, p := range pieces {
+						r.receive(p)
+					}
+					r.want(fmt.Sprintf("stream %v, %s", stream, how), *events, tc.want...)
+					if r.session().part != nil || r.c.Recv.Len() > 0 {
+						t.Errorf("%s: something is kept", how)
+					}
+					return !t.Failed()
+				})
+			}
+		})
+	}
+}
+
+// joinChunks notes the pieces of a message together when the last has come, as if it were one.
+func (r *rig) joinChunks() *[]string {
+	list := new([]string)
+	var data []byte
+	begun := false
+	r.onEvent = func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *Message:
+			r.t.Error("a *Message")
+		case *Chunk:
+			if ev.First == begun || len(ev.Data) == 0 && !ev.Last {
+				r.t.Errorf("%+v behind %d bytes", ev, len(data))
+			}
+			begun = !ev.Last
+			data = append(data, ev.Data...)
+			clear(ev.Data) // the handler may change it
+			if ev.Last {
+				*list = append(*list, ev.Op.String()+" "+short(data))
+				data = data[:0]
+			}
+		case *Control:
+			*list = append(*list, r.events[len(r.events)-1])
+		}
+	}
+	return list
+}
+
+// RFC 7692 §6: without negotiation RSV1 is a reserved bit.
+func TestRSV1WithoutNegotiation(t *testing.T) {
+	r := newRig(t, &Options{Deflate: &Deflate{}})
+	r.receive(masked(0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00"))
+	r.want("events", r.events, `end 1002 "a reserved bit is set" clean=false`)
+}
+
+// RFC 7692 §7.2.3.1 and §7.2.3.2: the second Hello refers to the first.
+func TestClientTakeover(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		r := newDeflateRig(t, &Options{Deflate: &Deflate{ClientTakeover: true}, Stream: stream}, "")
+		events := &r.events
+		if stream {
+			events = r.joinChunks()
+		} else {
+			r.onEvent = func(_ *conn.Conn, ev conn.Event) {
+				if m, ok := ev.(*Message); ok {
+					clear(m.Data) // which must not change what later messages refer to
+				}
+			}
+		}
+		var want []string
+		in := cat(masked(0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00"), masked(0xc1, "\xf2\x00\x11\x00\x00"))
+		want = append(want, `text "Hello"`, `text "Hello"`)
+		z := codec{outKeeps: true}
+		r.receive(in)
+		r.want("Hello", *events, want...)
+
+		r = newDeflateRig(t, &Options{Deflate: &Deflate{ClientTakeover: true}, Stream: stream}, "")
+		events = &r.events
+		if stream {
+			events = r.joinChunks()
+		}
+		want = nil
+		for i := range 100 { // the window moves on
+			p := strings.Repeat(fmt.Sprintf("message %d of many, ", i), 1+i*i%97)
+			r.receive(masked(0xc1, z.deflate(p)))
+			r.receive(masked(0x81, "plain ones do not count"))
+			want = append(want, "text "+short([]byte(p)), `text "plain ones do not count"`)
+		}
+		r.want("many", *events, want...)
+		if n := cap(r.session().deflation.history); n > 1<<15 {
+			t.Errorf("%d bytes of history", n)
+		}
+	}
+}
+
+// Every message that is sent is what compress/flate inflates, with takeover and without, whatever the window.
+func TestSendsDeflated(t *testing.T) {
+	for _, keeps := range []bool{false, true} {
+		for _, offer := range []string{"", "; server_max_window_bits=15", "; server_max_window_bits=9", "; server_max_window_bits=8"} {
+			r := newDeflateRig(t, &Options{Deflate: &Deflate{ServerTakeover: keeps}}, offer)
+			z := codec{inKeeps: keeps}
+			var want []string
+			for _, n := range []int{0, 1, 255, 256, 300, 1000, 65_000, 200_000} {
+				p := []byte(strings.Repeat("all work and no play, ", n/22+1)[:n])
+				for _, op := range []Op{Text, Binary} {
+					name := op.String()
+					if n >= defaultThreshold {
+						name += "*"
+					}
+					want = append(want, name+" "+short(p), name+" "+short(p))
+					if err := Send(r.c, op, p); err != nil {
+						t.Fatal(err)
+					}
+					if err := SendPrepared(r.c, Prepare(op, p)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			Send(r.c, Ping, []byte(strings.Repeat("p", 100)))
+			want = append(want, "ping "+short([]byte(strings.Repeat("p", 100))))
+			r.settle()
+			r.want(fmt.Sprintf("takeover %v%s", keeps, offer), r.messages(&z), want...)
+		}
+	}
+}
+
+// RFC 7692 §7.2.3.1 and §7.2.3.2: with takeover the second time costs next to nothing.
+func TestServerTakeoverSavesBytes(t *testing.T) {
+	p := []byte(`{"id":17,"name":"boiler","value":71.25,"unit":"C","ok":true,"since":"2024-05-01T10:11:12Z"}`)
+	for keeps, limit := range map[bool]int{true: 20, false: 90} {
+		r := newDeflateRig(t, &Options{Deflate: &Deflate{ServerTakeover: keeps, Threshold: -1}}, "")
+		Send(r.c, Text, p)
+		r.settle()
+		n := len(r.sent)
+		Send(r.c, Text, p)
+		r.settle()
+		if n = len(r.sent) - n; n > limit || !keeps && n < 20 {
+			t.Errorf("takeover %v: the second message takes %d bytes", keeps, n)
+		}
+	}
+}
+
+// What does not get smaller is sent as it is; with takeover that would have to be known to the peer's window.
+func TestWhatDoesNotGetSmaller(t *testing.T) {
+	noise := make([]byte, 1000)
+	for i := range noise {
+		noise[i] = byte(i * i * 7 >> 3 * i)
+	}
+	for i, x := 0, uint32(1); i < len(noise); i++ {
+		x = x*1664525 + 1013904223
+		noise[i] = byte(x >> 24)
+	}
+	for _, keeps := range []bool{false, true} {
+		r := newDeflateRig(t, &Options{Deflate: &Deflate{ServerTakeover: keeps}}, "")
+		Send(r.c, Binary, noise)
+		SendPrepared(r.c, Prepare(Binary, noise))
+		Send(r.c, Binary, noise)
+		r.settle()
+		name := "binary "
+		if keeps {
+			name = "binary* "
+		}
+		r.want(fmt.Sprint("takeover ", keeps), r.messages(&codec{inKeeps: keeps}), name+short(noise), name+short(noise), name+short(noise))
+		if limit := 3 * (len(noise) + 20); len(r.sent) > limit {
+			t.Errorf("takeover %v: %d bytes were sent", keeps, len(r.sent))
+		}
+	}
+}
+
+func TestThreshold(t *testing.T) {
+	for threshold, first := range map[int]int{0: 256, 10: 10, -1: 0} {
+		r := newDeflateRig(t, &Options{Deflate: &Deflate{Threshold: threshold}}, "")
+		for _, n := range []int{first - 1, first} {
+			if n < 0 {
+				continue
+			}
+			r.sent = nil
+			Send(r.c, Binary, make([]byte, n))
+			r.settle()
+			if got := r.sent[0]&0x40 != 0; got != (n >= first && n > 1) {
+				t.Errorf("threshold %d: %d bytes are compressed: %v", threshold, n, got)
+			}
+		}
+	}
+}
+
+// RFC 7692 §7.2.1: each Write is a fragment that the peer can inflate when it comes.
+func TestWriterDeflates(t *testing.T) {
+	for _, keeps := range []bool{false, true} {
+		r := newDeflateRig(t, &Options{Deflate: &Deflate{ServerTakeover: keeps}}, "")
+		var want []string
+		for range 3 {
+			w := Writer(r.c, Text)
+			all := ""
+			for i := range 4 {
+				p := strings.Repeat(fmt.Sprint("fragment ", i, " "), 40/(i+1))
+				fmt.Fprint(w, p)
+				all += p
+			}
+			w.Close()
+			want = append(want, "text* "+short([]byte(all)))
+			w = Writer(r.c, Text) // which begins below the threshold
+			fmt.Fprint(w, "small")
+			fmt.Fprint(w, all)
+			w.Close()
+			want = append(want, "text "+short([]byte("small"+all)))
+		}
+		r.settle()
+		r.want(fmt.Sprint("takeover ", keeps), r.messages(&codec{inKeeps: keeps}), want...)
+	}
+}
+
+// A message that the send limit refuses is not in the peer's window, and later ones must not refer to it.
+func TestRefusedMessageIsForgotten(t *testing.T) {
+	r := newDeflateRig(t, &Options{Deflate: &Deflate{ServerTakeover: true}}, "")
+	r.limits.Send, r.limits.OnFull = 6000, conn.RefuseOnFull
+	var want []string
+	for i := range 50 {
+		var p []byte
+		for j := range 300 + i*5 {
+			p = fmt.Appendf(p, "%x", (i*7+j)*(j+3)*2654435761>>7)
+		}
+		if Send(r.c, Text, p) == nil {
+			want = append(want, "text* "+short(p))
+		}
+		if i%5 == 0 {
+			r.settle()
+		}
+	}
+	r.settle()
+	if len(want) == 50 || len(want) < 10 {
+		t.Fatalf("%d of 50 were taken", len(want))
+	}
+	r.want("sent", r.messages(&codec{inKeeps: true}), want...)
+}
+
+// The same bytes go to all that compress without takeover, and they are compressed once.
+func TestPreparedIsDeflatedOnce(t *testing.T) {
+	opts := &Options{Deflate: &Deflate{}}
+	p := []byte(strings.Repeat("to all of you, ", 100))
+	m := Prepare(Text, p)
+	var first []byte
+	for i := range 3 {
+		r := newDeflateRig(t, opts, "")
+		SendPrepared(r.c, m)
+		if i == 0 {
+			first = m.deflated
+		}
+		if &m.deflated[0] != &first[0] {
+			t.Error("it was compressed again")
+		}
+		r.settle()
+		if string(r.sent) != string(first) {
+			t.Errorf("%q was sent", r.sent)
+		}
+		plain := newRig(t, opts)
+		SendPrepared(plain.c, m)
+		plain.settle()
+		plain.want("a connection without compression", plain.frames(), "text "+short(p))
+	}
+}
+
+// A text fails at its first bad byte, although the block that it is in has not ended.
+func TestBadUTF8FailsInsideACompressedFrame(t *testing.T) {
+	r := newDeflateRig(t, &Options{Deflate: &Deflate{}}, "")
+	in := masked(0xc1, "\x00\xff\x00\x00\xff"+strings.Repeat("a", 100)+"\xff"+strings.Repeat("a", 155))
+	bad := len(in) - 155
+	r.receive(in[:bad-1])
+	r.want("before", r.events)
+	r.receive(in[bad-1 : bad])
+	r.want("at the bad byte", r.events, `end 1007 "text is not UTF-8" clean=false`)
+}
+
+// A deflate bomb: 64 MiB in 64 KiB. What is spent is bounded by MaxMessage.
+func TestBombIsRefusedWithBoundedMemory(t *testing.T) {
+	z := codec{}
+	bomb := z.deflate(strings.Repeat("\x00", 64<<20))
+	for _, stream := range []bool{false, true} {
+		r := newDeflateRig(t, &Options{Deflate: &Deflate{}, MaxMessage: 100_000, Stream: stream}, "")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r.receive(masked(0xc2, bomb))
+		runtime.ReadMemStats(&after)
+		r.want("sent", r.frames(), `close 1009 "message too big"`)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 600_000 {
+			t.Errorf("stream %v: %d bytes were allocated", stream, n)
+		}
+	}
+}
+
+// An idle connection without takeover owns nothing for compression, and with takeover no more than it says.
+func TestMemoryOfAnIdleConnection(t *testing.T) {
+	opts := &Options{Deflate: &Deflate{}}
+	z := codec{}
+	talk := func(r *rig) {
+		p := strings.Repeat("memory ", 20_000)
+		r.receive(masked(0xc1, z.deflate(p)))
+		Send(r.c, Text, []byte(p))
+		r.settle()
+	}
+	one, two := newDeflateRig(t, opts, ""), newDeflateRig(t, opts, "")
+	talk(one)
+	if s := one.session(); s.part != nil || s.deflation != two.session().deflation || s.deflation.deflater != nil || s.deflation.history != nil {
+		t.Error("an idle connection without takeover keeps something")
+	}
+	opts = &Options{Deflate: &Deflate{ServerTakeover: true, ClientTakeover: true, MaxTakeover: 300_000}}
+	var rigs []*rig
+	for range 5 {
+		r := newDeflateRig(t, opts, "")
+		if x := r.session().deflation; x.deflater != nil || x.history != nil {
+			t.Error("memory is spent before the first message")
+		}
+		talk(r)
+		rigs = append(rigs, r)
+	}
+	var keep []bool
+	for _, r := range rigs {
+		keep = append(keep, r.session().deflation.outKeeps, r.session().deflation.inKeeps)
+	}
+	// 131072 bytes for both directions, 98304 for one and 32768 for the other.
+	want := []bool{true, true, true, true, false, true, false, false, false, false}
+	if !slices.Equal(keep, want) {
+		t.Errorf("takeover of the connections: %v, want %v", keep, want)
+	}
+	if n := opts.Deflate.held.Load(); n != 2*131072+32768 {
+		t.Errorf("%d bytes are held", n)
+	}
+	for _, r := range rigs {
+		r.hangUp()
+	}
+	if n := opts.Deflate.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held when all have ended", n)
+	}
+}
+
+func TestDeflatedEchoAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("sync.Pool loses things on purpose")
+	}
+	for _, keeps := range []bool{false, true} {
+		r := newDeflateRig(t, &Options{Deflate: &Deflate{ServerTakeover: keeps, ClientTakeover: keeps}}, "")
+		r.quiet = true
+		r.onEvent = func(c *conn.Conn, ev conn.Event) {
+			if m, ok := ev.(*Message); ok {
+				Send(c, m.Op, m.Data)
+			}
+		}
+		z := codec{outKeeps: keeps}
+		frames := make([][]byte, 300)
+		for i := range frames {
+			frames[i] = masked(0xc1, z.deflate(strings.Repeat(`{"id":1,"value":2.5},`, 50)))
+		}
+		i := 0
+		if n := testing.AllocsPerRun(len(frames)-1, func() { r.receive(frames[i]); i++ }); n != 0 {
+			t.Errorf("takeover %v: %v allocations", keeps, n)
+		}
+	}
+}
