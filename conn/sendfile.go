@@ -15,9 +15,9 @@ var (
 	errFileRange = errors.New("conn: send file: negative offset or length")
 )
 
-// A fileSender is a Transport that can have the kernel send a file. SendFile sends n bytes of file from the offset off, or
-// the beginning of them, and never waits for the peer: 0 and no error mean that the file ends at off. It returns EINVAL,
-// ENOSYS or EOPNOTSUPP when this file cannot be sent so.
+// A fileSender is a Transport that can have the kernel send a file. SendFile sends n bytes of file from the offset off,
+// or the beginning of them, and never waits for the peer: 0 and no error mean that the file ends at off. It returns
+// EINVAL, ENOSYS or EOPNOTSUPP when this file cannot be sent so.
 type fileSender interface {
 	SendFile(fd, file int, off int64, n int) (int, error)
 }
@@ -32,17 +32,17 @@ type filePart struct {
 	plain bool // to be read and written: the kernel does not send it
 }
 
-// SendFile queues n bytes of the regular file f from the offset off, behind what is queued and in front of later Writes.
-// None of it is kept in memory, so the send limit does not count it, and neither does Pending: see FilePending. Write
-// events tell of the progress, and a Drained event of the end. owner, usually f, is closed exactly once, when the bytes
-// have been sent or when the connection ends; it may be nil, and f must then stay open as long.
+// SendFile queues n bytes of the regular file f from the offset off, behind what is queued and in front of later
+// Writes. None of it is kept in memory, so the send limit does not count it, and neither does Pending: see FilePending.
+// Write events tell of the progress, and a Drained event of the end. owner, usually f, is closed exactly once, when the
+// bytes have been sent or when the connection ends; it may be nil, and f must then stay open as long.
 //
 // The bytes are those that the file has when their turn comes. When it ends too early or cannot be read, the connection
 // ends with Error{IOError} (ErrShortFile, or the error of the kernel).
 //
 // In one turn of the loop 256 KiB are sent at most, with sendfile(2) where Transport and system have it, and with
-// pread(2) and Write elsewhere. Sending never waits for the peer, but the loop does wait for a disk to give up to 256 KiB
-// that are not in the page cache.
+// pread(2) and Write elsewhere. Sending never waits for the peer, but the loop does wait for a disk to give up to 256
+// KiB that are not in the page cache.
 //
 // SendFile returns ErrClosed as Write does; nothing is queued then, and owner is not closed.
 func (c *Conn) SendFile(f *os.File, off, n int64, owner io.Closer) error {
@@ -80,8 +80,8 @@ func (c *Conn) FilePending() int64 {
 	return c.out.files
 }
 
-// sendFile is sendSome for a stretch of a file. What is read of it and not taken by a short Write is read again when the
-// peer has room: so a connection whose peer does not read holds no memory.
+// sendFile is sendSome for a stretch of a file. What is read of it and not taken by a short Write is read again when
+// the peer has room: so a connection whose peer does not read holds no memory.
 func (c *Conn) sendFile(p *filePart) (asked, n int, err error) {
 	asked = int(min(p.left, flushMax))
 	if s, ok := c.tr.(fileSender); ok && !p.plain {

@@ -143,7 +143,8 @@ func TestOrderIsKeptUnderAnyMixtureOfFilesWritesAndShortWrites(t *testing.T) {
 				r.writable(-1)
 			}
 			if !bytes.Equal(r.net.sent, want.Bytes()) || closed != opened || r.out != nil {
-				t.Fatalf("seed %d: %d bytes sent, want %d; %d files opened, %d closed", seed, len(r.net.sent), want.Len(), opened, closed)
+				t.Fatalf("seed %d: %d bytes sent, want %d; %d files opened, %d closed", seed, len(r.net.sent),
+					want.Len(), opened, closed)
 			}
 		}
 	})

@@ -113,8 +113,9 @@ func TestCurlUploads1GB(t *testing.T) {
 		{addr + "/save"},
 		{"-H", "Transfer-Encoding: chunked", addr + "/save"},
 	} {
-		runCurl(t, curl, addr, nil)                                                          // what the first request takes is not what is looked for
-		os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", server.Process.Pid), []byte("5"), 0) // the peak begins anew
+		// What the first request takes is not what is looked for. Behind it the peak begins anew.
+		runCurl(t, curl, addr, nil)
+		os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", server.Process.Pid), []byte("5"), 0)
 		before := status(t, server.Process.Pid, "VmRSS")
 		start := time.Now()
 		got := runCurl(t, curl, addr, append([]string{"-T", source}, args...))

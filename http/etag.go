@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// clockless is the time before which no clock has stamped a file: 0 and 1 s, and the first day that a zip archive knows,
-// are what builds give to all their files, so that two versions of a file have the same.
+// clockless is the time before which no clock has stamped a file: 0 and 1 s, and the first day that a zip archive
+// knows, are what builds give to all their files, so that two versions of a file have the same.
 var clockless = time.Date(1981, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // validators returns what is known of the version of a file; nothing where nothing is certain.
@@ -36,8 +36,8 @@ func (s *Server) validators(f fs.File, info fs.FileInfo, coding string) Validato
 	return v
 }
 
-// isEmbedded reports whether info is of a file of an embed.FS, whatever wrappers the FS has. Those are constant, and so is
-// their FileInfo, a pointer.
+// isEmbedded reports whether info is of a file of an embed.FS, whatever wrappers the FS has. Those are constant, and so
+// is their FileInfo, a pointer.
 func isEmbedded(info fs.FileInfo) bool {
 	t := reflect.TypeOf(info)
 	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "embed"

@@ -12,7 +12,8 @@ import (
 
 // FileOptions are the settings of ServeFS, ServeDir, ServeFile and ServeOpenFile. The zero value works.
 type FileOptions struct {
-	// Prefix of the paths that are answered for, such as "/static"; it is cut off before the look-up. ServeFS and ServeDir only.
+	// Prefix of the paths that are answered for, such as "/static"; it is cut off before the look-up. ServeFS and
+	// ServeDir only.
 	Prefix string
 	// Dotfiles serves files and directories whose names begin with a dot, too.
 	Dotfiles bool
@@ -32,23 +33,24 @@ type FileOptions struct {
 	NotFound Handler
 }
 
-// ServeFS answers m, in m's handler, with the file of fsys that its path names. It serves GET and HEAD (others get 405),
-// index.html for directories, and 404 for what is missing, is no regular file, has a name that begins with a dot, or has
-// a path with "." or ".." elements, an encoded slash, a backslash or a NUL. A directory's path without a slash at its end is
-// redirected to the one with it.
+// ServeFS answers m, in m's handler, with the file of fsys that its path names. It serves GET and HEAD (others get
+// 405), index.html for directories, and 404 for what is missing, is no regular file, has a name that begins with a dot,
+// or has a path with "." or ".." elements, an encoded slash, a backslash or a NUL. A directory's path without a slash
+// at its end is redirected to the one with it.
 //
-// The conditions of a request and its Range are heeded: one range, several as multipart/byteranges, or 416. Last-Modified and
-// a strong ETag are made of time and size of the file; of its content if it comes from an embed.FS, also through fs.Sub,
-// once in the life of a Server. Where no clock stamped the file (times before 1981, as reproducible builds have them) there
-// are neither. Two changes within one tick of the file system's clock that keep the size keep the ETag.
+// The conditions of a request and its Range are heeded: one range, several as multipart/byteranges, or 416.
+// Last-Modified and a strong ETag are made of time and size of the file; of its content if it comes from an embed.FS,
+// also through fs.Sub, once in the life of a Server. Where no clock stamped the file (times before 1981, as
+// reproducible builds have them) there are neither. Two changes within one tick of the file system's clock that keep
+// the size keep the ETag.
 //
 // A file of up to 64 KiB goes out in one write with its head. A larger one is sent as the client takes it: by
-// conn.Conn.SendFile where it is an *os.File, else read in steps of 64 KiB, so its size does not matter. If it turns out
-// shorter than it was, or cannot be read, the connection is cut.
+// conn.Conn.SendFile where it is an *os.File, else read in steps of 64 KiB, so its size does not matter. If it turns
+// out shorter than it was, or cannot be read, the connection is cut.
 //
-// At most one opts may be given. Headers set before are sent along, and Content-Type and Cache-Control of the handler's go
-// before those made here. It returns ErrNoRequest when no request waits, ErrBadHeader for values in opts, and the errors of
-// conn.Conn.Write.
+// At most one opts may be given. Headers set before are sent along, and Content-Type and Cache-Control of the handler's
+// go before those made here. It returns ErrNoRequest when no request waits, ErrBadHeader for values in opts, and the
+// errors of conn.Conn.Write.
 //
 // An fs.FS that can do Stat without Open (os.DirFS, os.Root.FS) keeps a FIFO from blocking the loop. os.DirFS follows
 // symbolic links out of its directory; ServeDir does not.
@@ -56,14 +58,14 @@ func ServeFS(c *conn.Conn, m *Message, fsys fs.FS, opts ...FileOptions) error {
 	return servePath(c, m, place{fsys: fsys}, opts)
 }
 
-// ServeDir is ServeFS for a directory opened with os.OpenRoot: whatever the path, nothing outside of root is reached, by a
-// symbolic link neither. Files are opened without blocking, so FIFOs and devices, which get 404, stop nobody.
+// ServeDir is ServeFS for a directory opened with os.OpenRoot: whatever the path, nothing outside of root is reached,
+// by a symbolic link neither. Files are opened without blocking, so FIFOs and devices, which get 404, stop nobody.
 func ServeDir(c *conn.Conn, m *Message, root *os.Root, opts ...FileOptions) error {
 	return servePath(c, m, place{root: root}, opts)
 }
 
-// ServeFile answers m with the file at path, whatever the path of m, as ServeFS does. The name is trusted: links are followed.
-// A directory gets 404.
+// ServeFile answers m with the file at path, whatever the path of m, as ServeFS does. The name is trusted: links are
+// followed. A directory gets 404.
 func ServeFile(c *conn.Conn, m *Message, path string, opts ...FileOptions) error {
 	s, err := newFileReply(c, m, place{}, opts)
 	if s == nil {

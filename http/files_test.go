@@ -30,7 +30,8 @@ func serving(fsys fs.FS, o FileOptions) conn.Handler {
 // site writes a small site to a directory and returns it.
 func site(t testing.TB) (string, fs.FS) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"index.html": "<p>root", "a b.txt": "spaced", "sub/index.html": "<p>sub", "sub/x.css": "css",
+	for name, text := range map[string]string{"index.html": "<p>root", "a b.txt": "spaced",
+		"sub/index.html": "<p>sub", "sub/x.css": "css",
 		".secret": "no", "sub/.git/config": "no", "none/x": "x", "empty": "", "Ü.json": "{}", `sub\x.css`: "no"} {
 		p := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
@@ -124,13 +125,15 @@ func TestServeFSMethods(t *testing.T) {
 	if h+"<p>root" != got {
 		t.Fatalf("%q\n%q", h, got)
 	}
-	for _, part := range []string{"Content-Length: 7\r\nETag: \"", "-7\"\r\nLast-Modified: Sun, 13 Sep 2020 12:26:40 GMT\r\nAccept-Ranges: bytes\r\n\r\n"} {
+	for _, part := range []string{"Content-Length: 7\r\nETag: \"",
+		"-7\"\r\nLast-Modified: Sun, 13 Sep 2020 12:26:40 GMT\r\nAccept-Ranges: bytes\r\n\r\n"} {
 		if !strings.Contains(h, part) {
 			t.Errorf("no %q in %q", part, h)
 		}
 	}
 	tc.send(request("POST", "/"))
-	if got := tc.reply(); !strings.Contains(got, "405 Method Not Allowed\r\n") || !strings.Contains(got, "Allow: GET, HEAD\r\n") {
+	if got := tc.reply(); !strings.Contains(got, "405 Method Not Allowed\r\n") || !strings.Contains(got,
+		"Allow: GET, HEAD\r\n") {
 		t.Fatalf("%q", got)
 	}
 	tc.wantOpen()
@@ -212,7 +215,8 @@ func TestServeFSFilesWithoutAClock(t *testing.T) {
 
 // RFC 9110 8.8.2.1: a Last-Modified is never later than the answer.
 func TestServeFSFilesFromTheFuture(t *testing.T) {
-	tc := newTest(t, Options{}, serving(fstest.MapFS{"a": {Data: []byte("x"), ModTime: time.Now().Add(time.Hour)}}, FileOptions{}))
+	tc := newTest(t, Options{}, serving(fstest.MapFS{"a": {Data: []byte("x"), ModTime: time.Now().Add(time.Hour)}},
+		FileOptions{}))
 	tc.send(request("GET", "/a"))
 	mod, ok := ParseTime([]byte(field(tc.reply(), "Last-Modified")))
 	if !ok || mod.After(time.Now()) {
@@ -222,7 +226,8 @@ func TestServeFSFilesFromTheFuture(t *testing.T) {
 
 func TestContentType(t *testing.T) {
 	for name, want := range map[string]string{"a.html": "text/html; charset=utf-8", "a.b/c": "application/octet-stream",
-		"X.PNG": "image/png", "a.tar.gz": "application/gzip", "noext": "application/octet-stream", "a.": "application/octet-stream"} {
+		"X.PNG": "image/png", "a.tar.gz": "application/gzip", "noext": "application/octet-stream",
+		"a.": "application/octet-stream"} {
 		if got := contentType(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
@@ -248,7 +253,8 @@ func TestServeDirStatuses(t *testing.T) {
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(dir, "socket")}); err != nil {
 		t.Fatal(err)
 	}
-	for to, name := range map[string]string{"/etc/passwd": "out", "..": "up", "../../../../etc": "etc", "sub/x.css": "in", "sub": "subdir",
+	for to, name := range map[string]string{"/etc/passwd": "out", "..": "up", "../../../../etc": "etc",
+		"sub/x.css": "in", "sub": "subdir",
 		"/dev/zero": "device", "loop": "loop", "fifo": "tofifo", "nothing": "dangling", dir + "/index.html": "absolute"} {
 		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -262,22 +268,30 @@ func TestServeDirStatuses(t *testing.T) {
 	os.MkdirAll(filepath.Join(dir, odd+"d"), 0o755)
 	tc := newTest(t, Options{}, servingDir(root, FileOptions{Prefix: "/s"}))
 	for target, want := range map[string]string{
-		"/s/": "200", "/s": "301", "/s/index.html": "200", "/s/sub": "301", "/s/sub/": "200", "/s/sub/x.css": "200", "/s/in": "200",
-		"/s/subdir": "301", "/s/subdir/": "200", "/s/cr%0d%0aSet-Cookie:%20a=b": "200", "/s/cr%0d%0aSet-Cookie:%20a=bd": "301",
-		"/s/invalid%ff": "200", "/s/a%20b.txt": "200",
-		"/s/out": "404", "/s/up": "404", "/s/up/": "404", "/s/up/etc/passwd": "404", "/s/etc/passwd": "404", "/s/etc/": "404",
-		"/s/device": "404", "/s/loop": "404", "/s/fifo": "404", "/s/tofifo": "404", "/s/socket": "404", "/s/dangling": "404",
-		"/s/absolute": "404", "/s/.secret": "404", "/s/sub/.git/config": "404", "/s/none/": "404", "/s/index.html/": "404", "/s/fifo/": "404",
+		"/s/": "200", "/s": "301", "/s/index.html": "200", "/s/sub": "301", "/s/sub/": "200", "/s/sub/x.css": "200",
+		"/s/in":     "200",
+		"/s/subdir": "301", "/s/subdir/": "200", "/s/cr%0d%0aSet-Cookie:%20a=b": "200",
+		"/s/cr%0d%0aSet-Cookie:%20a=bd": "301",
+		"/s/invalid%ff":                 "200", "/s/a%20b.txt": "200",
+		"/s/out": "404", "/s/up": "404", "/s/up/": "404", "/s/up/etc/passwd": "404", "/s/etc/passwd": "404",
+		"/s/etc/":   "404",
+		"/s/device": "404", "/s/loop": "404", "/s/fifo": "404", "/s/tofifo": "404", "/s/socket": "404",
+		"/s/dangling": "404",
+		"/s/absolute": "404", "/s/.secret": "404", "/s/sub/.git/config": "404", "/s/none/": "404",
+		"/s/index.html/": "404", "/s/fifo/": "404",
 		"/s/index.html/x": "404", "/s//index.html": "404", "/s/./index.html": "404", "/s/sub/..": "404", "/s/..": "404",
-		"/s/../../etc/passwd": "404", "/s/%2e%2e/%2e%2e/etc/passwd": "404", "/s/..%2f..%2fetc/passwd": "404", "/s/%2e%2e%2fetc": "404",
+		"/s/../../etc/passwd": "404", "/s/%2e%2e/%2e%2e/etc/passwd": "404", "/s/..%2f..%2fetc/passwd": "404",
+		"/s/%2e%2e%2fetc":           "404",
 		"/s/..%5c..%5cetc%5cpasswd": "404", "/s/sub%5cx.css": "404", "/s/%2fetc/passwd": "404", "/s//etc/passwd": "404",
 		"/s/index.html%00": "404", "/s/index.html%00.css": "404", "/s/%00": "404", "/s/%c0%ae%c0%ae/etc/passwd": "404",
-		"/s/%252e%252e/etc/passwd": "404", "/s/" + strings.Repeat("a", 1000): "404", "/s/" + strings.Repeat("a/", 2500): "404",
+		"/s/%252e%252e/etc/passwd": "404", "/s/" + strings.Repeat("a", 1000): "404", "/s/" + strings.Repeat("a/",
+			2500): "404",
 		"/sx": "404", "/": "404", "/s%2findex.html": "404",
 	} {
 		tc.send(request("GET", target))
 		out := tc.reply()
-		if strings.Count(out, "HTTP/1.1 ") != 1 || !strings.HasPrefix(out, "HTTP/1.1 "+want+" ") || strings.Contains(out, "\nSet-Cookie") {
+		if strings.Count(out, "HTTP/1.1 ") != 1 || !strings.HasPrefix(out, "HTTP/1.1 "+want+" ") ||
+			strings.Contains(out, "\nSet-Cookie") {
 			t.Errorf("%s: want %s:\n%s", target, want, out)
 		}
 	}
@@ -309,8 +323,10 @@ func TestServeFSDotfiles(t *testing.T) {
 	o := FileOptions{Dotfiles: true}
 	for _, h := range []conn.Handler{serving(fsys, o), servingDir(root, o)} {
 		tc := newTest(t, Options{}, h)
-		for target, want := range map[string]int{"/.secret": 200, "/sub/.git/config": 200, "/.": 404, "/..": 404, "/sub/../.secret": 404,
-			"/./.secret": 404, "/...": 404, "/%2e": 404, "/sub/.": 404, "/sub/..": 404, "/sub/../": 404, "/sub/%2e%2e/index.html": 404} {
+		for target, want := range map[string]int{"/.secret": 200, "/sub/.git/config": 200, "/.": 404, "/..": 404,
+			"/sub/../.secret": 404,
+			"/./.secret":      404, "/...": 404, "/%2e": 404, "/sub/.": 404, "/sub/..": 404, "/sub/../": 404,
+			"/sub/%2e%2e/index.html": 404} {
 			tc.send(request("GET", target))
 			tc.wantStatus(want)
 		}
@@ -341,7 +357,8 @@ func TestServeFSNotFound(t *testing.T) {
 			t.Errorf("%s: %q", target, out)
 		}
 	}
-	tc.send(request("POST", "/x"), request("GET", "/index.html", "If-Match: \"x\""), request("GET", "/index.html", "Range: bytes=9-"))
+	tc.send(request("POST", "/x"), request("GET", "/index.html", "If-Match: \"x\""), request("GET", "/index.html",
+		"Range: bytes=9-"))
 	tc.wantStatus(405, 412, 416)
 	if calls != 6 {
 		t.Errorf("called %d times", calls)
@@ -366,13 +383,15 @@ func TestServeFile(t *testing.T) {
 			ServeFile(c, m, path, FileOptions{Precompressed: true})
 		}
 	})
-	for path, want := range map[string]int{"index.html": 200, ".secret": 200, "../" + filepath.Base(dir) + "/sub/x.css": 200,
+	for path, want := range map[string]int{"index.html": 200, ".secret": 200,
+		"../" + filepath.Base(dir) + "/sub/x.css": 200,
 		"sub": 404, "fifo": 404, "/dev/zero": 404, "missing": 404, "index.html/x": 404} {
 		tc.send(request("GET", "/whatever/../..", "X-File: "+path))
 		tc.wantStatus(want)
 	}
 	tc.send(request("GET", "/", "X-File: index.html", "Range: bytes=3-"))
-	if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\nroot") || field(out, "Content-Type") != "text/html; charset=utf-8" {
+	if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\nroot") || field(out,
+		"Content-Type") != "text/html; charset=utf-8" {
 		t.Errorf("%q", out)
 	}
 	tc.send(request("GET", "/", "X-File: index.html", "Accept-Encoding: gzip"))
@@ -403,7 +422,8 @@ func TestServeOpenFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	tc.send(request("GET", "/", "Accept-Encoding: gzip"))
-	if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\n"+string(data)) || field(out, "Content-Type") != "text/css; charset=utf-8" {
+	if out := tc.reply(); !strings.HasSuffix(out, "\r\n\r\n"+string(data)) || field(out,
+		"Content-Type") != "text/css; charset=utf-8" {
 		t.Errorf("%.500q", out)
 	}
 	tc.send(request("GET", "/closed"), request("POST", "/"), request("HEAD", "/"), request("GET", "/", "Range: bytes=-0"))
@@ -422,8 +442,9 @@ func TestServeOpenFile(t *testing.T) {
 
 // What fails on the server's side is told to its log.
 func TestServeFSLogs(t *testing.T) {
-	for errno, want := range map[unix.Errno]int{unix.EIO: 500, unix.EMFILE: 503, unix.ENFILE: 503, unix.EACCES: 403, unix.ENAMETOOLONG: 404,
-		unix.ENXIO: 404, unix.ELOOP: 404} {
+	for errno, want := range map[unix.Errno]int{unix.EIO: 500, unix.EMFILE: 503, unix.ENFILE: 503, unix.EACCES: 403,
+		unix.ENAMETOOLONG: 404,
+		unix.ENXIO:        404, unix.ELOOP: 404} {
 		tc := newTest(t, Options{}, serving(failingFS{errno}, FileOptions{}))
 		var log logged
 		tc.sh.Log = &log

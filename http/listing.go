@@ -71,7 +71,8 @@ func appendListing(b []byte, path string, top bool, entries []fs.DirEntry, more 
 	return append(b, "</body></html>\n"...)
 }
 
-// appendHTML appends s escaped for text and quoted attributes, with U+FFFD for what is no UTF-8 and for control characters.
+// appendHTML appends s escaped for text and quoted attributes, with U+FFFD for what is no UTF-8 and for control
+// characters.
 func appendHTML(b []byte, s string) []byte {
 	for _, r := range s {
 		switch {

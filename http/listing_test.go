@@ -18,7 +18,8 @@ import (
 // Every name comes out as text, and every link leads to the file of that name and nowhere else.
 func TestListEscapesNames(t *testing.T) {
 	dir := t.TempDir()
-	names := []string{"plain.txt", "<script>alert(1)<!--", `"quoted" & 'so'`, "a b", "%41", "?q", "#f", "javascript:alert(1)", "ü",
+	names := []string{"plain.txt", "<script>alert(1)<!--", `"quoted" & 'so'`, "a b", "%41", "?q", "#f",
+		"javascript:alert(1)", "ü",
 		"cr\rlf\nx", "invalid\xff\xfe", "tab\t\x7f", "a;b&amp;c", "~", "+", "]]>", "\u2028", strings.Repeat("x", 250)}
 	for _, name := range names {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("<"+name+">"), 0o644); err != nil {
@@ -34,7 +35,8 @@ func TestListEscapesNames(t *testing.T) {
 	tc.send(request("GET", "/l/"))
 	out := tc.reply()
 	head, page, _ := strings.Cut(out, "\r\n\r\n")
-	if !strings.HasPrefix(head, "HTTP/1.1 200 ") || field(out, "Content-Type") != "text/html; charset=utf-8" || field(out, "Cache-Control") != "no-cache" {
+	if !strings.HasPrefix(head, "HTTP/1.1 200 ") || field(out, "Content-Type") != "text/html; charset=utf-8" ||
+		field(out, "Cache-Control") != "no-cache" {
 		t.Fatal(head)
 	}
 	links := regexp.MustCompile(`(?m)^<li><a href="([^"]*)">([^<]*)</a></li>$`).FindAllStringSubmatch(page, -1)
@@ -95,7 +97,8 @@ func TestListHides(t *testing.T) {
 		}
 	}
 	tc := newTest(t, Options{}, servingDir(root, FileOptions{List: true}))
-	for target, want := range map[string]int{"/": 200, "/sub/": 200, "/sub/.git/": 404, "/missing/": 404, "/a%20b.txt/": 404, "/fifo/": 404,
+	for target, want := range map[string]int{"/": 200, "/sub/": 200, "/sub/.git/": 404, "/missing/": 404,
+		"/a%20b.txt/": 404, "/fifo/": 404,
 		"/link": 301, "/link/": 200, "/../": 404} {
 		tc.send(request("GET", target))
 		tc.wantStatus(want)

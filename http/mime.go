@@ -22,7 +22,8 @@ func extension(name string) string {
 	return strings.ToLower(name[i+1:])
 }
 
-// contentType returns the media type for the extension of a file name. The table is built in: firmware has no mime.types.
+// contentType returns the media type for the extension of a file name. The table is built in: firmware has no
+// mime.types.
 func contentType(name string) string {
 	if t, ok := mediaTypes[extension(name)]; ok {
 		return t
@@ -32,7 +33,8 @@ func contentType(name string) string {
 
 const utf8 = "; charset=utf-8"
 
-// mediaTypes are those that IANA has registered, where it has. Texts get a charset: without one, what is not ASCII is guessed.
+// mediaTypes are those that IANA has registered, where it has. Texts get a charset: without one, what is not ASCII is
+// guessed.
 var mediaTypes = map[string]string{
 	"html": "text/html" + utf8, "htm": "text/html" + utf8, "xhtml": "application/xhtml+xml", "css": "text/css" + utf8,
 	"js": "text/javascript" + utf8, "mjs": "text/javascript" + utf8, "json": "application/json", "map": "application/json",

@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"syscall"
 )
 
 // A place is where files are looked up: fsys, root, or, when both are nil, the file system of the machine.
@@ -28,12 +27,11 @@ func (p place) open(name string) (fs.File, fs.FileInfo, error) {
 		}
 		f, err = p.fsys.Open(name)
 	} else {
-		// O_NONBLOCK: a FIFO without a writer is opened at once, and then found to be one.
 		var file *os.File
 		if p.root != nil {
-			file, err = p.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+			file, err = p.root.OpenFile(name, readOnly, 0)
 		} else {
-			file, err = os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+			file, err = os.OpenFile(name, readOnly, 0)
 		}
 		f = file
 	}

@@ -5,8 +5,8 @@ import "io/fs"
 // codings are what a file may lie beside itself in, best first.
 var codings = [...]struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
 
-// neighbour returns, instead of f, the file in the coding that the client prefers, where there is one. f may be nil, when
-// there is no plain file. It closes what it does not return. A status that is not 0 is what to answer with.
+// neighbour returns, instead of f, the file in the coding that the client prefers, where there is one. f may be nil,
+// when there is no plain file. It closes what it does not return. A status that is not 0 is what to answer with.
 func (s *fileReply) neighbour(name string, f fs.File, info fs.FileInfo) (fs.File, fs.FileInfo, string, int) {
 	// RFC 9110 12.5.5: also where the plain file is sent, for a cache must not give it to everyone, or the other.
 	if !listed(s.x.extra, "Vary", "Accept-Encoding") {
@@ -56,8 +56,8 @@ func (s *fileReply) openRegular(name string) (fs.File, fs.FileInfo) {
 	return f, info
 }
 
-// preferred returns the coding not yet tried that the client prefers, or -1 when it accepts none of them, or would rather
-// have the plain file that there is.
+// preferred returns the coding not yet tried that the client prefers, or -1 when it accepts none of them, or would
+// rather have the plain file that there is.
 func (s *fileReply) preferred(tried *[len(codings)]bool, plain bool) int {
 	best, bestQ := -1, 0
 	if plain {

@@ -109,8 +109,8 @@ func (s *fileReply) addFields(v *Validators, coding string) {
 	}
 }
 
-// multipart makes t send several ranges, each behind a head of its own (RFC 9110 14.6). It returns the type and the length
-// of it all.
+// multipart makes t send several ranges, each behind a head of its own (RFC 9110 14.6). It returns the type and the
+// length of it all.
 func (t *transfer) multipart(ranges []Range, ctype string, size int64) (string, int64) {
 	boundary := strconv.FormatUint(rand.Uint64(), 36) + strconv.FormatUint(rand.Uint64(), 36)
 	length := int64(0)

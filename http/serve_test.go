@@ -25,7 +25,8 @@ func TestServeFSConditions(t *testing.T) {
 	out := tc.reply()
 	_, tag, _ := strings.Cut(out, "ETag: ")
 	tag, _, _ = strings.Cut(tag, "\r\n")
-	const same, before, after = "Sun, 13 Sep 2020 12:26:40 GMT", "Sun, 13 Sep 2020 12:26:39 GMT", "Sun, 13 Sep 2020 12:26:41 GMT"
+	const same, before, after = "Sun, 13 Sep 2020 12:26:40 GMT", "Sun, 13 Sep 2020 12:26:39 GMT",
+		"Sun, 13 Sep 2020 12:26:41 GMT"
 	for _, x := range []struct {
 		fields string
 		status int
@@ -70,7 +71,8 @@ func TestServeFSConditions(t *testing.T) {
 // RFC 9110 15.4.5: with an ETag a 304 needs no Last-Modified; without one it is what caches have.
 func TestServeFSNotModifiedFields(t *testing.T) {
 	mod := time.Date(2020, 9, 13, 12, 26, 40, 0, time.UTC)
-	tc := newTest(t, Options{}, serving(fstest.MapFS{"a": {Data: []byte("x"), ModTime: mod}}, FileOptions{CacheControl: "max-age=60"}))
+	tc := newTest(t, Options{}, serving(fstest.MapFS{"a": {Data: []byte("x"), ModTime: mod}},
+		FileOptions{CacheControl: "max-age=60"}))
 	tc.send(request("GET", "/a", "If-Modified-Since: Sun, 13 Sep 2020 12:26:40 GMT"))
 	tc.wantReply("HTTP/1.1 304 Not Modified\nETag: \"c5m8nwso7bwg-1\"\nCache-Control: max-age=60\n\n")
 }
@@ -143,7 +145,8 @@ func TestServeFSRange(t *testing.T) {
 			if !strings.HasPrefix(head, fmt.Sprint("HTTP/1.1 ", x.status, " ")) || field(out, "Content-Range") != x.crange {
 				t.Errorf("%s: want %d, Content-Range %q:\n%s", x.fields, x.status, x.crange, out)
 			}
-			if x.status < 400 && body != x.body || x.status != 304 && field(out, "Content-Length") != strconv.Itoa(len(body)) {
+			if x.status < 400 && body != x.body || x.status != 304 && field(out,
+				"Content-Length") != strconv.Itoa(len(body)) {
 				t.Errorf("%s: body %q, want %q", x.fields, body, x.body)
 			}
 			if x.status < 300 && (field(out, "Accept-Ranges") != "bytes" || field(out, "ETag") != tag ||
@@ -172,7 +175,8 @@ func TestServeFSRangeOfOtherMethods(t *testing.T) {
 
 func TestServeFSRangeOfAnEmptyFile(t *testing.T) {
 	tc := newTest(t, Options{}, serving(alpha(), FileOptions{}))
-	tc.send(request("GET", "/empty", "Range: bytes=0-"), request("GET", "/empty", "Range: bytes=-5"), request("GET", "/empty"))
+	tc.send(request("GET", "/empty", "Range: bytes=0-"), request("GET", "/empty", "Range: bytes=-5"), request("GET",
+		"/empty"))
 	tc.wantStatus(416, 200, 200)
 	tc.wantOpen()
 }
@@ -233,7 +237,8 @@ func TestServeFSRandomRanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	handlers := map[string]conn.Handler{"ServeFS": serving(fstest.MapFS{"f": {Data: data}}, FileOptions{}), "ServeDir": servingDir(root, FileOptions{})}
+	handlers := map[string]conn.Handler{"ServeFS": serving(fstest.MapFS{"f": {Data: data}}, FileOptions{}),
+		"ServeDir": servingDir(root, FileOptions{})}
 	for name, h := range handlers {
 		d := rand.New(rand.NewPCG(1, 1))
 		tc := newTest(t, Options{}, h)
@@ -259,7 +264,8 @@ func TestServeFSRandomRanges(t *testing.T) {
 			}
 			check := func(crange, got string) {
 				var from, to int
-				if n, err := fmt.Sscanf(crange, "bytes %d-%d/200000", &from, &to); n != 2 || err != nil || got != string(data[from:to+1]) {
+				if n, err := fmt.Sscanf(crange, "bytes %d-%d/200000", &from, &to); n != 2 || err != nil ||
+					got != string(data[from:to+1]) {
 					t.Fatalf("%s %v: wrong bytes for %s", name, spec, crange)
 				}
 			}
@@ -290,7 +296,8 @@ func TestServeFSRangeOfAFileThatCannotSeek(t *testing.T) {
 	tc := newTest(t, Options{}, serving(fsys, FileOptions{}))
 	for _, r := range []string{"bytes=0-0", "bytes=99-"} {
 		tc.send(request("GET", "/a.txt", "Range: "+r))
-		if out := tc.reply(); !strings.HasPrefix(out, "HTTP/1.1 200 ") || field(out, "Accept-Ranges") != "" || !strings.HasSuffix(out, alphabet) {
+		if out := tc.reply(); !strings.HasPrefix(out, "HTTP/1.1 200 ") || field(out, "Accept-Ranges") != "" ||
+			!strings.HasSuffix(out, alphabet) {
 			t.Errorf("%q", out)
 		}
 	}
@@ -316,15 +323,18 @@ func TestServeFSFieldsOfTheHandler(t *testing.T) {
 		"Accept-Ranges: bytes\n\n" + alphabet)
 	tc.send(request("GET", "/a.txt", "Range: bytes=0-0,5-5"))
 	out := tc.reply()
-	if strings.Count(out, "\r\nContent-Type: text/x-mine\r\nContent-Range: bytes ") != 2 || strings.Count(out, "Content-Type: ") != 3 {
+	if strings.Count(out, "\r\nContent-Type: text/x-mine\r\nContent-Range: bytes ") != 2 || strings.Count(out,
+		"Content-Type: ") != 3 {
 		t.Errorf("%q", out)
 	}
 	tc.wantOpen()
 }
 
 func TestServeFSTypes(t *testing.T) {
-	tc := newTest(t, Options{}, serving(alpha(), FileOptions{Types: map[string]string{"txt": "text/x-mine", "": "image/x", "bin": "a\r\nb"}}))
-	for target, want := range map[string]string{"/a.txt": "text/x-mine", "/empty": "image/x", "/big.bin": "application/octet-stream"} {
+	tc := newTest(t, Options{}, serving(alpha(), FileOptions{Types: map[string]string{"txt": "text/x-mine",
+		"": "image/x", "bin": "a\r\nb"}}))
+	for target, want := range map[string]string{"/a.txt": "text/x-mine", "/empty": "image/x",
+		"/big.bin": "application/octet-stream"} {
 		tc.send(request("HEAD", target))
 		if got := field(tc.reply(), "Content-Type"); got != want {
 			t.Errorf("%s: %s, want %s", target, got, want)
@@ -348,8 +358,9 @@ func TestServeFSPrecompressed(t *testing.T) {
 	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s), ModTime: mod} }
 	fsys := &countFS{FS: fstest.MapFS{
 		"a.js": file("plain"), "a.js.br": file("BROTL"), "a.js.gz": file("GZIP "), "b.js": file("b"), "b.js.gz": file("z"),
-		"c.js": file("c"), "only.css.gz": file("zip"), "d/index.html": file("d"), "d/index.html.gz": file("dz"), "dir.br/x": file("x"),
-		"dir": file("dir"), "e/index.html.gz": file("ez"),
+		"c.js": file("c"), "only.css.gz": file("zip"), "d/index.html": file("d"), "d/index.html.gz": file("dz"),
+		"dir.br/x": file("x"),
+		"dir":      file("dir"), "e/index.html.gz": file("ez"),
 	}}
 	tc := newTest(t, Options{}, serving(fsys, FileOptions{Precompressed: true, List: true}))
 	tags := map[string]string{}
@@ -398,7 +409,8 @@ func TestServeFSPrecompressed(t *testing.T) {
 			tags[x.coding] = field(out, "ETag")
 			// The condition is held against the variant that would be sent.
 			tc.send(request("GET", x.target, append(fields, "If-None-Match: "+tags[x.coding])...))
-			if out := tc.reply(); !strings.HasPrefix(out, "HTTP/1.1 304 ") || field(out, "Vary") != "Accept-Encoding" || field(out, "Content-Encoding") != "" {
+			if out := tc.reply(); !strings.HasPrefix(out, "HTTP/1.1 304 ") || field(out,
+				"Vary") != "Accept-Encoding" || field(out, "Content-Encoding") != "" {
 				t.Errorf("%s with %q and If-None-Match:\n%s", x.target, x.accept, out)
 			}
 		}

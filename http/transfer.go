@@ -47,8 +47,8 @@ func (x *exchange) sendFile(c *conn.Conn) {
 
 var errShortFile = errors.New("http: serve file: the file is shorter than it was when it was opened")
 
-// pump queues as much of the file as may be queued now. When the last byte is queued, or, if the connection sends from the
-// file, sent, it ends the transfer.
+// pump queues as much of the file as may be queued now. When the last byte is queued, or, if the connection sends from
+// the file, sent, it ends the transfer.
 func (x *exchange) pump(c *conn.Conn) {
 	t := &x.file
 	for t.f != nil {
@@ -110,8 +110,8 @@ func (t *transfer) next(c *conn.Conn) (more bool, err error) {
 	return true, err
 }
 
-// give queues n bytes of the file for the connection to send. With the last of them goes the duty to close it, so that it is
-// done even when the HTTP layer has been taken off by then.
+// give queues n bytes of the file for the connection to send. With the last of them goes the duty to close it, so that
+// it is done even when the HTTP layer has been taken off by then.
 func (t *transfer) give(c *conn.Conn, n int64) error {
 	var owner io.Closer
 	if n == t.left && len(t.parts) == 0 {
@@ -137,7 +137,8 @@ func (x *exchange) readFile(c *conn.Conn, n int64) error {
 		got, err = t.f.Read(b)
 	}
 	if got == 0 {
-		// RFC 9112 8: a message shorter than its Content-Length is incomplete, and only the end of the connection says so.
+		// RFC 9112 8: a message shorter than its Content-Length is incomplete, and only the end of the connection says
+		// so.
 		if err == nil || err == io.EOF {
 			err = errShortFile
 		}
@@ -167,7 +168,8 @@ func (k *bucket) throttle(rate int, now int64) {
 	}
 }
 
-// take returns how many of n bytes may be sent now: 0 as long as the bucket is not full enough for a step that is worth it.
+// take returns how many of n bytes may be sent now: 0 as long as the bucket is not full enough for a step that is worth
+// it.
 func (k *bucket) take(now, n int64) int64 {
 	if k.rate == 0 {
 		return n

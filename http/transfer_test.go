@@ -217,7 +217,8 @@ func TestServeDirClosesTheFile(t *testing.T) {
 		}
 	}
 	tc := newTest(t, Options{}, servingDir(root, FileOptions{}))
-	tc.send(request("HEAD", "/big"), request("GET", "/big", "Range: bytes=99999999-"), request("GET", "/big", "Range: bytes=0-9"),
+	tc.send(request("HEAD", "/big"), request("GET", "/big", "Range: bytes=99999999-"), request("GET", "/big",
+		"Range: bytes=0-9"),
 		request("GET", "/big", "If-Match: \"x\""), request("GET", "/big", "If-None-Match: *"))
 	tc.wantStatus(200, 416, 206, 412, 304)
 	if n := openFiles(t, root); n != 0 {
@@ -247,7 +248,8 @@ func TestServeDirTruncatedFile(t *testing.T) {
 	}
 }
 
-// A part that does not fit into the send queue ends the connection, whatever its policy: half a body cannot be made good.
+// A part that does not fit into the send queue ends the connection, whatever its policy: half a body cannot be made
+// good.
 func TestServeDirSendLimit(t *testing.T) {
 	root, _ := rootWith(t, 1<<20)
 	for _, policy := range []conn.SendPolicy{conn.CloseOnFull, conn.RefuseOnFull} {
@@ -313,7 +315,8 @@ func TestBucket(t *testing.T) {
 				}
 				now += int64(d)
 			}
-			if most := float64(now)/1e9*float64(rate)*1.001 + float64(rate)/bursts + 2; float64(sent) > most || turns > 1000 {
+			if most := float64(now)/1e9*float64(rate)*1.001 + float64(rate)/bursts + 2; float64(sent) > most ||
+				turns > 1000 {
 				t.Fatalf("rate %d: %d bytes in %v, %d turns", rate, sent, time.Duration(now), turns)
 			}
 		}

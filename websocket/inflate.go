@@ -26,9 +26,9 @@ func (a *assembly) wantsTail() bool {
 // stopped when the user does not want what more there is now; and false when the WebSocket has failed.
 func (s *session) inflate(c *conn.Conn, ev *events, p []byte, last bool) (n int, stopped, ok bool) {
 	a := s.part
-	for {
+	for drained := a.tail > 0; ; {
 		src := p[n:]
-		inTail := len(src) == 0 && last && a.wantsTail()
+		inTail := drained && a.wantsTail()
 		if inTail {
 			src = tailBytes[a.tail:]
 		}
@@ -59,6 +59,7 @@ func (s *session) inflate(c *conn.Conn, ev *events, p []byte, last bool) (n int,
 			s.corrupt(c)
 			return n, false, false
 		case !inTail && last && a.wantsTail():
+			drained = true // now there is nothing more without the Tail: the last block has not ended the stream
 		default:
 			return n, false, s.inflated(c, ev, last)
 		}

@@ -53,7 +53,7 @@ func TestTooBigIsRefusedByTheHeader(t *testing.T) {
 func TestAnnouncedLengthAllocatesNothing(t *testing.T) {
 	r := newRig(t, &Options{MaxMessage: 1 << 30})
 	for _, first := range []byte{0x82, 0x02} {
-		head := []byte{first, 0xff, 0, 0, 0, 0, 0x3f, 0xff, 0xff, 0xff, 1, 2, 3, 4, 'x'}
+		head := []byte{first, 0xff, 0, 0, 0, 0, 0x0f, 0xff, 0xff, 0xff, 1, 2, 3, 4, 'x'}
 		r.receive(head)
 		if n := r.c.Recv.Len(); n != len(head) {
 			t.Fatalf("%d bytes kept, want %d", n, len(head))
