@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime"
 	"slices"
 	"sync"
@@ -272,9 +273,15 @@ func TestBroadcastFromAHandlerOfAnotherManagerDoesNotDeadlock(t *testing.T) {
 			loops[i].run()
 		}
 		const rounds = 500
-		var wg sync.WaitGroup
+		var clients [2]net.Conn
 		for i := range loops {
-			c := loops[i].dial()
+			clients[i] = loops[i].dial()
+		}
+		for i := range loops { // a broadcast reaches who has been accepted
+			loops[i].until("accepted", func() bool { return loops[i].Stats().Conns == 1 })
+		}
+		var wg sync.WaitGroup
+		for _, c := range clients {
 			wg.Go(func() {
 				for range rounds {
 					fmt.Fprint(c, "x")
@@ -287,7 +294,7 @@ func TestBroadcastFromAHandlerOfAnotherManagerDoesNotDeadlock(t *testing.T) {
 		}
 		wg.Wait()
 		for i := range loops {
-			loops[i].until("every broadcast ran", func() bool { return ran[i].Load() >= rounds-1 })
+			loops[i].until("every broadcast ran", func() bool { return ran[i].Load() == rounds })
 		}
 	})
 }

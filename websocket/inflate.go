@@ -70,21 +70,28 @@ func (s *session) inflate(c *conn.Conn, ev *events, p []byte, last bool) (n int,
 // that is not UTF-8; the frames themselves are as they should be, so it is not 1002.
 func (s *session) corrupt(c *conn.Conn) { s.fail(c, CloseInvalidData, "compressed data is corrupt") }
 
-// roomLimit returns the capacity that a.buf may have at most.
+// roomLimit returns how long a.buf may become, so that no byte past MaxMessage is ever inflated.
 func (s *session) roomLimit() int {
-	if s.opts.Stream {
-		return 2 * inflateWindow
+	a := s.part
+	switch limit := s.opts.MaxMessage; {
+	case !s.opts.Stream:
+		return a.start + s.opts.maxMessage()
+	case limit > 0:
+		return min(2*inflateWindow, len(a.buf)+limit-int(a.size))
 	}
-	return s.part.start + s.opts.maxMessage()
+	return 2 * inflateWindow
 }
 
 // makeRoom makes room for more of the message: by delivering what there is, or with a larger buffer.
 func (s *session) makeRoom(c *conn.Conn, ev *events) bool {
 	a := s.part
+	limit := s.roomLimit()
+	if s.opts.Stream && len(a.buf) < 2*inflateWindow && len(a.buf) >= limit || !s.opts.Stream && len(a.buf) >= limit {
+		s.fail(c, CloseTooBig, "message too big")
+		return false
+	}
 	if s.opts.Stream {
-		if !s.deliverInflated(c, ev, false) {
-			return false
-		}
+		s.deliverInflated(c, ev, false)
 		if len(a.buf) == cap(a.buf) {
 			if cap(a.buf) < 2*inflateWindow {
 				a.grow(2 * inflateWindow)
@@ -94,11 +101,6 @@ func (s *session) makeRoom(c *conn.Conn, ev *events) bool {
 			}
 		}
 		return true
-	}
-	limit := s.roomLimit()
-	if len(a.buf) >= limit {
-		s.fail(c, CloseTooBig, "message too big")
-		return false
 	}
 	a.grow(min(limit, max(2*cap(a.buf), firstRoom)))
 	return true
@@ -114,7 +116,10 @@ func (a *assembly) grow(n int) {
 func (s *session) inflated(c *conn.Conn, ev *events, last bool) bool {
 	a := s.part
 	if !last {
-		return !s.opts.Stream || s.deliverInflated(c, ev, false)
+		if s.opts.Stream {
+			s.deliverInflated(c, ev, false)
+		}
+		return true
 	}
 	if !a.inflater.Whole() {
 		s.corrupt(c)
@@ -127,19 +132,16 @@ func (s *session) inflated(c *conn.Conn, ev *events, last bool) bool {
 		x.keep(a.buf[max(0, len(a.buf)-x.inWindow):])
 	}
 	if s.opts.Stream {
-		return s.deliverInflated(c, ev, true)
+		s.deliverInflated(c, ev, true)
+	} else {
+		s.deliver(c, ev, s.op, a.buf[a.start:])
 	}
-	s.deliver(c, ev, s.op, a.buf[a.start:])
 	return true
 }
 
 // deliverInflated fires a Chunk of what is inflated and not yet delivered.
-func (s *session) deliverInflated(c *conn.Conn, ev *events, last bool) bool {
+func (s *session) deliverInflated(c *conn.Conn, ev *events, last bool) {
 	a := s.part
-	if limit := s.opts.MaxMessage; limit > 0 && a.size > int64(limit) {
-		s.fail(c, CloseTooBig, "message too big")
-		return false
-	}
 	p := a.buf[a.start:]
 	a.start = len(a.buf)
 	if !last { // the handler may change its copy, the rest of the message refers to this one
@@ -149,5 +151,4 @@ func (s *session) deliverInflated(c *conn.Conn, ev *events, last bool) bool {
 	if len(p) > 0 || last {
 		s.chunk(c, ev, p, last)
 	}
-	return true
 }
