@@ -25,13 +25,14 @@ func listen(t *testing.T, mo mgr.Options, ho http.Options, handler nethttp.Handl
 	if err != nil {
 		t.Fatal(err)
 	}
+	addr := l.LocalAddr().String()
 	ran := make(chan error, 1)
 	go func() { ran <- m.Run(context.Background()) }()
 	t.Cleanup(func() {
 		m.Close()
 		<-ran
 	})
-	return &rig{t, m, h, l.LocalAddr().String()}
+	return &rig{t, m, h, addr}
 }
 
 // The loop's queue has room for one message: the others wait, and no byte is lost.
