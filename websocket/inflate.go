@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"errors"
+	"math"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/websocket/internal/flate"
@@ -33,7 +34,7 @@ func (s *session) inflate(c *conn.Conn, ev *events, p []byte, last bool) (n int,
 			src = tailBytes[a.tail:]
 		}
 		before := len(a.buf)
-		out, k, err := a.inflater.Inflate(a.buf[:before:min(cap(a.buf), s.roomLimit())], src)
+		out, k, err := a.inflater.Inflate(s.room(), src)
 		a.buf = a.buf[:len(out)]
 		a.size += int64(len(out) - before)
 		if inTail {
@@ -70,42 +71,47 @@ func (s *session) inflate(c *conn.Conn, ev *events, p []byte, last bool) (n int,
 // that is not UTF-8; the frames themselves are as they should be, so it is not 1002.
 func (s *session) corrupt(c *conn.Conn) { s.fail(c, CloseInvalidData, "compressed data is corrupt") }
 
-// roomLimit returns how long a.buf may become, so that no byte past MaxMessage is ever inflated.
-func (s *session) roomLimit() int {
-	a := s.part
+// sizeLimit returns how many bytes a compressed message may become.
+func (s *session) sizeLimit() int64 {
 	switch limit := s.opts.MaxMessage; {
 	case !s.opts.Stream:
-		return a.start + s.opts.maxMessage()
+		return int64(s.opts.maxMessage())
 	case limit > 0:
-		return min(2*inflateWindow, len(a.buf)+limit-int(a.size))
+		return int64(limit)
 	}
-	return 2 * inflateWindow
+	return math.MaxInt64
+}
+
+// room returns a.buf with the capacity that may be filled: no byte past the limit is ever inflated.
+func (s *session) room() []byte {
+	a := s.part
+	n := len(a.buf)
+	more := min(int64(cap(a.buf)-n), s.sizeLimit()-a.size)
+	return a.buf[: n : n+int(more)]
 }
 
 // makeRoom makes room for more of the message: by delivering what there is, or with a larger buffer.
 func (s *session) makeRoom(c *conn.Conn, ev *events) bool {
 	a := s.part
-	limit := s.roomLimit()
-	if s.opts.Stream && len(a.buf) < 2*inflateWindow && len(a.buf) >= limit || !s.opts.Stream && len(a.buf) >= limit {
+	limit := s.sizeLimit()
+	if a.size == limit {
 		s.fail(c, CloseTooBig, "message too big")
 		return false
 	}
-	if s.opts.Stream {
-		s.deliverInflated(c, ev, false)
-		if len(a.buf) == cap(a.buf) {
-			if cap(a.buf) < 2*inflateWindow {
-				a.grow(2 * inflateWindow)
-			} else {
-				a.start = copy(a.buf, a.buf[len(a.buf)-inflateWindow:])
-				a.buf = a.buf[:a.start]
-			}
-		}
+	if !s.opts.Stream {
+		a.grow(min(a.start+int(limit), max(2*cap(a.buf), firstRoom)))
 		return true
 	}
-	a.grow(min(limit, max(2*cap(a.buf), firstRoom)))
+	s.deliverInflated(c, ev, false)
+	a.grow(2 * inflateWindow)
+	if len(a.buf) == cap(a.buf) {
+		a.start = copy(a.buf, a.buf[len(a.buf)-inflateWindow:])
+		a.buf = a.buf[:a.start]
+	}
 	return true
 }
 
+// grow makes room for n bytes in all.
 func (a *assembly) grow(n int) {
 	if cap(a.buf) < n {
 		a.buf = append(make([]byte, 0, n), a.buf...)
