@@ -215,6 +215,9 @@ func (c *Conn) Finish() {
 // always fires ev, although the connection is closing.
 func (c *Conn) always(ev Event) {
 	c.sh.Stats.Events++
+	if c.flags&watched != 0 {
+		c.rare.watcher.Watch(c, ev)
+	}
 	if c.proto != nil {
 		c.proto(c, ev)
 	}

@@ -42,6 +42,7 @@ type Conn struct {
 type rare struct {
 	err     error
 	hexdump io.Writer
+	watcher Watcher
 }
 
 // state is the phase of a connection; phases only ever advance.
@@ -75,6 +76,7 @@ const (
 	wroteAll                      // the write side has been shut
 	tracing                       // rare.hexdump is set
 	connecting                    // Dial has begun, and the connection does not stand yet
+	watched                       // rare.watcher is set
 )
 
 // Interest is what a poller watches a descriptor for.
@@ -161,6 +163,12 @@ func (c *Conn) Fire(ev Event) {
 		return
 	}
 	c.sh.Stats.Events++
+	if c.flags&watched != 0 {
+		c.rare.watcher.Watch(c, ev)
+		if c.state >= closing {
+			return
+		}
+	}
 	if c.proto != nil {
 		c.proto(c, ev)
 		if c.state >= closing {
