@@ -39,6 +39,9 @@ type Shared struct {
 	bufs    [numClasses][][]byte
 	queues  []*queue
 
+	bundles    [bundleRoots]*queue // the shortest, of one buffer
+	nextBundle int                 // of bundles to be replaced
+
 	// The events with data, reused.
 	evRead  Read
 	evWrite Write

@@ -24,7 +24,8 @@ type queue struct {
 	size   int   // bytes in memory, all of them
 	files  int64 // bytes of files
 	parts  []part
-	first  int // parts[:first] are sent
+	first  int     // parts[:first] are sent
+	bundle *bundle // not nil when connections share the queue; then only size is in use
 }
 
 // part is a shared buffer, or a stretch of a file, or, when p and file are nil, the next n bytes of own.
@@ -65,10 +66,16 @@ func (c *Conn) WriteString(s string) (int, error) {
 
 // WriteShared queues p itself, without a copy: p must never change again. Many connections may share one p.
 func (c *Conn) WriteShared(p []byte) error {
-	q, err := c.room(len(p))
-	if q == nil {
+	if err := c.admit(len(p)); err != nil || len(p) == 0 {
 		return err
 	}
+	if b := c.sh.bundleOf(c.out, p); b != nil {
+		c.begun()
+		c.out = b
+		c.grown(b)
+		return nil
+	}
+	q := c.ownQueue()
 	q.place()
 	q.parts = append(q.parts, part{p: p, n: len(p)})
 	c.queued(q, len(p))
@@ -96,12 +103,8 @@ func (c *Conn) AvailableBuffer() []byte {
 	if c.state != open {
 		return nil
 	}
-	q := c.out
-	if q == nil {
-		q = c.sh.getQueue()
-		c.out = q
-		c.touch() // to be taken back if no Write follows
-	}
+	q := c.ownQueue()
+	c.touch() // to be taken back if no Write follows
 	if cap(q.own)-len(q.own) < minRoom {
 		c.sh.growOwn(q, minRoom)
 	}
@@ -122,31 +125,37 @@ func (c *Conn) Congested() bool { return c.flags&congested != 0 }
 
 // room returns the queue with room in own for n more bytes, or nil when n bytes cannot be queued (or n is 0).
 func (c *Conn) room(n int) (*queue, error) {
-	c.check("Write")
-	if c.state != open || c.flags&shutWrite != 0 {
-		return nil, ErrClosed
+	if err := c.admit(n); err != nil || n == 0 {
+		return nil, err
 	}
-	if n == 0 {
-		return nil, nil
-	}
-	if c.Pending()+n > c.limits.Send {
-		if c.limits.OnFull == CloseOnFull {
-			c.Fail(SendLimit, ErrSendLimit)
-		} else {
-			c.sh.Stats.Rejected++
-		}
-		return nil, ErrSendLimit
-	}
-	if c.out == nil {
-		c.out = c.sh.getQueue()
-	}
-	return c.out, nil
+	return c.ownQueue(), nil
 }
 
-// queued accounts for n bytes just put into q.
+// admit says why n bytes cannot be queued.
+func (c *Conn) admit(n int) error {
+	c.check("Write")
+	switch {
+	case c.state != open || c.flags&shutWrite != 0:
+		return ErrClosed
+	case n == 0 || c.Pending()+n <= c.limits.Send:
+		return nil
+	case c.limits.OnFull == CloseOnFull:
+		c.Fail(SendLimit, ErrSendLimit)
+	default:
+		c.sh.Stats.Rejected++
+	}
+	return ErrSendLimit
+}
+
+// queued accounts for n bytes just put into q, the connection's own queue.
 func (c *Conn) queued(q *queue, n int) {
-	c.begun(q)
+	c.begun()
 	q.size += n
+	c.grown(q)
+}
+
+// grown looks at the marks that q, which has more in it now, may have crossed.
+func (c *Conn) grown(q *queue) {
 	if q.size > c.limits.HighWater {
 		c.flags |= aboveHigh
 	}
@@ -156,9 +165,9 @@ func (c *Conn) queued(q *queue, n int) {
 	c.touch()
 }
 
-// begun is to be called before something is put into q: the time for the peer to take bytes begins when q was empty.
-func (c *Conn) begun(q *queue) {
-	if q.empty() {
+// begun is to be called before something is put into the queue: the time for the peer to take bytes begins when it was empty.
+func (c *Conn) begun() {
+	if !c.unsent() {
 		c.lastSent = c.sh.Now
 		if d := c.limits.Stall; d > 0 {
 			c.sh.NextDeadline = min(c.sh.NextDeadline, later(c.lastSent, d))
@@ -176,6 +185,10 @@ const flushMax = 256 << 10
 func (c *Conn) flush() {
 	q := c.out
 	if q == nil {
+		return
+	}
+	if q.bundle != nil {
+		c.flushBundle(q)
 		return
 	}
 	sent := 0
@@ -345,6 +358,9 @@ func (s *Shared) getQueue() *queue {
 
 // putQueue gives back a queue that is empty or no longer wanted.
 func (s *Shared) putQueue(q *queue) {
+	if q.bundle != nil {
+		return
+	}
 	if q.own != nil {
 		s.putBuf(q.own)
 	}

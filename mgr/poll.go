@@ -256,6 +256,7 @@ func (m *Manager) settle() {
 		m.settleOne(c)
 	}
 	clear(m.settling)
+	m.sh.Settled()
 	t.settle = 0
 	m.current = nil
 }
