@@ -1,0 +1,66 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+//go:embed floor/floor.c
+var floorSource []byte
+
+const (
+	module    = "github.com/seed4930a636/mangusta/"
+	floorName = "floor"  // the program in C
+	staticDir = "static" // beside the programs, the files that they serve
+)
+
+// packages are the programs written in Go, by name.
+var packages = map[string]string{
+	"testee":   module + "examples/testee",
+	"hello":    module + "examples/hello",
+	"mangusta": module + "bench/peer/mangusta",
+	"httponly": module + "bench/peer/httponly",
+	"nethttp":  module + "bench/peer/nethttp",
+	"fasthttp": module + "bench/peer/fasthttp",
+	"gorilla":  module + "bench/peer/gorilla",
+	"gws":      module + "bench/peer/gws",
+	"coder":    module + "bench/peer/coder",
+	"gobwas":   module + "bench/peer/gobwas",
+	"gnet":     module + "bench/peer/gnet",
+	"nbio":     module + "bench/peer/nbio",
+}
+
+// build makes the programs in dir: those in Go statically and stripped, as they would be shipped, the floor with gcc -O2.
+func build(dir string, programs []string) error {
+	for _, p := range programs {
+		cmd := exec.Command("gcc", "-O2", "-pthread", "-o", filepath.Join(dir, p), filepath.Join(dir, "floor.c"))
+		if p == floorName {
+			if err := os.WriteFile(filepath.Join(dir, "floor.c"), floorSource, 0o644); err != nil {
+				return err
+			}
+		} else {
+			cmd = exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, p), packages[p])
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", p, err, out)
+		}
+	}
+	return files(filepath.Join(dir, staticDir))
+}
+
+// files makes the files that are served.
+func files(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, size := range map[string]int{"1k": 1 << 10, "10m": 10 << 20} {
+		if err := os.WriteFile(filepath.Join(dir, name+".txt"), payload(size), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+)
+
+// A tool is a program that the harness runs, and the Debian package that has it.
+type tool struct{ name, pkg string }
+
+var (
+	gcc     = tool{"gcc", "gcc libc6-dev"}
+	wrkTool = tool{"wrk", "wrk"}
+	taskset = tool{"taskset", "util-linux"}
+)
+
+func have(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
+}
+
+// provide says which of the tools are missing. As root, with apt, it installs them first.
+func provide(w io.Writer, tools ...tool) {
+	for _, t := range tools {
+		if have(t.name) {
+			continue
+		}
+		install := "apt-get install -y " + t.pkg
+		if os.Geteuid() == 0 && have("apt-get") {
+			fmt.Fprintf(w, "%s is missing: %s\n", t.name, install)
+			out, err := exec.Command("sh", "-c", "apt-get update -q && DEBIAN_FRONTEND=noninteractive "+install).CombinedOutput()
+			if err != nil {
+				fmt.Fprintf(w, "%v\n%s\n", err, out)
+			}
+		}
+		if !have(t.name) {
+			fmt.Fprintf(w, "%s is missing, and what needs it is left out. Install it with: %s\n", t.name, install)
+		}
+	}
+}
