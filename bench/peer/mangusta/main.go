@@ -11,6 +11,7 @@ import (
 	"log"
 
 	"github.com/seed4930a636/mangusta/bench/peer/internal/setup"
+	"github.com/seed4930a636/mangusta/broadcast"
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
@@ -20,6 +21,7 @@ import (
 // server is one manager's state.
 type server struct {
 	m       *mgr.Manager
+	hub     *broadcast.Hub
 	mux     *http.Mux
 	out     []byte // the loop's, for replies
 	publish func(p []byte)
@@ -43,8 +45,9 @@ func (s *server) routes() {
 	})
 	s.mux.MustHandle("GET /ws", func(c *conn.Conn, m *http.Message) { websocket.Upgrade(c, m, options) })
 	s.mux.MustHandle("GET /sub", func(c *conn.Conn, m *http.Message) {
-		c.Data = marked
-		websocket.Upgrade(c, m, options)
+		if websocket.Upgrade(c, m, options) == nil {
+			s.subscribe(c)
+		}
 	})
 }
 
@@ -70,7 +73,7 @@ func main() {
 		wake(m, pings)
 		return
 	}
-	s := &server{m: m, mux: http.NewMux()}
+	s := &server{m: m, hub: broadcast.New(m), mux: http.NewMux()}
 	s.publish = f.Publisher(s.broadcast)
 	s.routes()
 	if _, err := http.Listen(m, "tcp://"+f.Listen, s.handle); err != nil {
