@@ -105,6 +105,7 @@ func (c *Conn) flushBundle(q *queue) {
 	for err == unix.EINTR {
 		asked, n, err = c.send(q.bytes())
 	}
+	c.took(n)
 	switch {
 	case err != nil && err != unix.EAGAIN:
 		c.Fail(ErrnoReason(err), err)

@@ -103,10 +103,10 @@ func (c *Conn) Settle() Next {
 			c.deliver(0)
 		}
 	}
-	if c.state <= draining && c.flags&blocked == 0 {
+	if c.state <= draining {
 		c.flush()
 	}
-	if c.out != nil && c.out.empty() { // AvailableBuffer was not followed by Write
+	if c.out != nil && c.out.empty() && c.out.sent == 0 { // AvailableBuffer was not followed by Write
 		c.sh.putQueue(c.out)
 		c.out = nil
 	}

@@ -147,6 +147,7 @@ func TestOrderIsKeptUnderAnyMixtureOfWritesAndShortWrites(t *testing.T) {
 		for i := 0; r.Pending() > 0 && i < 10_000; i++ {
 			r.writable(rnd.IntN(100_000))
 		}
+		r.turn()
 		if !bytes.Equal(r.net.sent, want) {
 			t.Fatalf("seed %d: the %d bytes sent are not the %d written", seed, len(r.net.sent), len(want))
 		}
@@ -404,4 +405,59 @@ func TestTouchInTheLastEventsWatchesNothing(t *testing.T) {
 			t.Errorf("%s: a closed one polls", name)
 		}
 	}
+}
+
+func TestLargeWriteGoesOutAtOnce(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	big := make([]byte, 20_000)
+	r.WriteString("head")
+	r.Write(big)
+	r.wantSent("head" + string(big))
+	r.wantEvents("")
+	if n := r.Pending(); n != 0 {
+		t.Errorf("%d bytes are pending", n)
+	}
+	r.turn()
+	r.wantEvents("Write20004")
+	if r.out != nil {
+		t.Error("an empty queue is kept")
+	}
+}
+
+func TestLargeWritesAreBoundedInATurn(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	for range 10 {
+		r.Write(make([]byte, 100_000))
+	}
+	if n := len(r.net.sent); n != 300_000 {
+		t.Errorf("%d bytes went out before the end of the turn", n)
+	}
+	r.turn()
+	for r.Pending() > 0 {
+		r.writable(-1)
+	}
+	if n := len(r.net.sent); n != 1_000_000 {
+		t.Errorf("%d bytes were sent", n)
+	}
+}
+
+func TestLargeWriteThatFailsEndsTheConnection(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	r.net.fail = unix.EPIPE
+	r.Write(make([]byte, 20_000))
+	r.turn()
+	r.wantEvents("Error:broken pipe Close:broken pipe")
+}
+
+func TestLargeWriteIsFollowedByDrained(t *testing.T) {
+	r := newRig(t, Limits{HighWater: 10_000}, nil)
+	r.net.room = 15_000
+	r.Write(make([]byte, 20_000))
+	r.turn()
+	r.wantEvents("Write15000")
+	r.writable(-1)
+	r.wantEvents("Write5000 Drained")
+	r.Write(make([]byte, 20_000))
+	r.turn()
+	r.wantEvents("Write20000 Drained")
 }

@@ -25,6 +25,7 @@ type queue struct {
 	files  int64 // bytes of files
 	parts  []part
 	first  int     // parts[:first] are sent
+	sent   int     // bytes that went through, and that no Write event has told of
 	bundle *bundle // not nil when connections share the queue; then only size is in use
 }
 
@@ -35,18 +36,23 @@ type part struct {
 	file *filePart
 }
 
-// Write queues a copy of p, to be sent at the end of the turn. It never blocks. It returns ErrClosed, or ErrSendLimit
+// Write queues a copy of p, to be sent at the end of the turn. It never blocks. What is 8 KiB or more, and finds the way free,
+// is given to the kernel at once, so that it need not be copied; its Write event comes at the end of the turn all the same. It returns ErrClosed, or ErrSendLimit
 // when the queue would grow past the send limit; nothing of p is queued then.
 func (c *Conn) Write(p []byte) (int, error) {
 	q, err := c.room(len(p))
 	if q == nil {
 		return 0, err
 	}
-	if cap(q.own)-len(q.own) < len(p) {
-		c.sh.growOwn(q, len(p))
+	rest := p
+	if len(p) >= throughMin {
+		rest = p[c.writeThrough(q, p):]
 	}
-	q.own = append(q.own, p...)
-	c.queued(q, len(p))
+	if cap(q.own)-len(q.own) < len(rest) {
+		c.sh.growOwn(q, len(rest))
+	}
+	q.own = append(q.own, rest...)
+	c.queued(q, len(rest))
 	return len(p), nil
 }
 
@@ -80,6 +86,36 @@ func (c *Conn) WriteShared(p []byte) error {
 	q.parts = append(q.parts, part{p: p, n: len(p)})
 	c.queued(q, len(p))
 	return nil
+}
+
+// throughMin is the size from which on a system call costs less than a copy to a buffer that no cache holds.
+const throughMin = 8 << 10
+
+// writeThrough gives the kernel what is queued in q, the connection's own queue, and then p, as far as it takes them. It returns
+// how much of p is done with.
+func (c *Conn) writeThrough(q *queue, p []byte) int {
+	if len(q.parts) > 0 || c.flags&(blocked|connecting) != 0 || q.sent >= flushMax {
+		return 0
+	}
+	if q.size+len(p) > c.limits.HighWater {
+		c.flags |= aboveHigh
+	}
+	c.begun()
+	asked, n, err := c.sendv(append(c.sh.pieces[:0], q.own[q.off:], limit(p)))
+	switch {
+	case err == unix.EINTR:
+		return 0
+	case err != nil && err != unix.EAGAIN:
+		c.Fail(ErrnoReason(err), err)
+		return len(p)
+	case n < asked || len(p) > flushMax:
+		c.flags |= blocked
+	}
+	c.took(n)
+	q.sent += n
+	own := min(n, q.size)
+	q.advance(own)
+	return n - own
 }
 
 // place makes parts account for all bytes of own, before a part that goes behind them.
@@ -181,18 +217,22 @@ func (c *Conn) unsent() bool { return c.out != nil && !c.out.empty() }
 // flushMax bounds what one connection sends in one turn, so that a long queue does not keep the others waiting.
 const flushMax = 256 << 10
 
-// flush sends what is queued, in one system call where it fits. After a short write it waits for the poller.
+// flush sends what is queued, in one system call where it fits, and tells what has been sent. After a short write it waits for
+// the poller.
 func (c *Conn) flush() {
 	q := c.out
 	if q == nil {
 		return
 	}
 	if q.bundle != nil {
-		c.flushBundle(q)
+		if c.flags&blocked == 0 {
+			c.flushBundle(q)
+		}
 		return
 	}
-	sent := 0
-	for !q.empty() && sent < flushMax {
+	sent := q.sent
+	q.sent = 0
+	for !q.empty() && sent < flushMax && c.flags&blocked == 0 {
 		file := q.fileFirst()
 		var asked, n int
 		var err error
@@ -213,10 +253,10 @@ func (c *Conn) flush() {
 		} else if n > 0 {
 			q.advance(n)
 		}
+		c.took(n)
 		sent += n
 		if n < asked {
 			c.flags |= blocked
-			break
 		}
 	}
 	if !q.empty() && c.flags&blocked == 0 {
@@ -231,11 +271,17 @@ func (c *Conn) flush() {
 	}
 }
 
+// took notes that the kernel has taken n bytes.
+func (c *Conn) took(n int) {
+	if n > 0 {
+		c.lastSent = c.sh.Now
+		c.lastActive = c.sh.Now
+		c.sh.Stats.BytesOut += uint64(n)
+	}
+}
+
 // afterWrite fires Write, and Drained where it is due.
 func (c *Conn) afterWrite(n int) {
-	c.lastSent = c.sh.Now
-	c.lastActive = c.sh.Now
-	c.sh.Stats.BytesOut += uint64(n)
 	if c.flags&congested != 0 && c.Pending() <= c.limits.Send/4 {
 		c.flags &^= congested
 	}
@@ -271,6 +317,13 @@ func (c *Conn) sendSome(q *queue) (asked, n int, err error) {
 		if len(vec) == cap(vec) || asked >= flushMax {
 			break
 		}
+	}
+	return c.sendv(vec)
+}
+
+func (c *Conn) sendv(vec [][]byte) (asked, n int, err error) {
+	for _, p := range vec {
+		asked += len(p)
 	}
 	n, err = c.tr.Writev(int(c.fd), vec)
 	if c.flags&tracing != 0 && n > 0 {
