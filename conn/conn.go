@@ -43,6 +43,7 @@ type rare struct {
 	err     error
 	hexdump io.Writer
 	watcher Watcher
+	expect  int // see ExpectInput
 }
 
 // state is the phase of a connection; phases only ever advance.

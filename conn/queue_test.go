@@ -191,7 +191,7 @@ func TestAQueueThatIsNeverEmptyDoesNotGrowForEver(t *testing.T) {
 
 func TestOneConnectionSendsABoundedAmountPerTurn(t *testing.T) {
 	r := newRig(t, Limits{}, nil)
-	r.Write(make([]byte, 4*flushMax))
+	r.WriteShared(make([]byte, 4*flushMax))
 	r.loop.touched = nil
 	next := r.Settle()
 	if n := len(r.net.sent); n > flushMax || next.Want != In|Out {
@@ -427,16 +427,16 @@ func TestLargeWriteGoesOutAtOnce(t *testing.T) {
 func TestLargeWritesAreBoundedInATurn(t *testing.T) {
 	r := newRig(t, Limits{}, nil)
 	for range 10 {
-		r.Write(make([]byte, 100_000))
+		r.Write(make([]byte, 300_000))
 	}
-	if n := len(r.net.sent); n != 300_000 {
+	if n := len(r.net.sent); n != 1_200_000 {
 		t.Errorf("%d bytes went out before the end of the turn", n)
 	}
 	r.turn()
 	for r.Pending() > 0 {
 		r.writable(-1)
 	}
-	if n := len(r.net.sent); n != 1_000_000 {
+	if n := len(r.net.sent); n != 3_000_000 {
 		t.Errorf("%d bytes were sent", n)
 	}
 }

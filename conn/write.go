@@ -91,24 +91,28 @@ func (c *Conn) WriteShared(p []byte) error {
 // throughMin is the size from which on a system call costs less than a copy to a buffer that no cache holds.
 const throughMin = 8 << 10
 
+// throughMax bounds what goes through in one turn. It is more than flushMax: what is left over has to be copied, which costs as
+// much as sending it.
+const throughMax = 1 << 20
+
 // writeThrough gives the kernel what is queued in q, the connection's own queue, and then p, as far as it takes them. It returns
 // how much of p is done with.
 func (c *Conn) writeThrough(q *queue, p []byte) int {
-	if len(q.parts) > 0 || c.flags&(blocked|connecting) != 0 || q.sent >= flushMax {
+	if len(q.parts) > 0 || c.flags&(blocked|connecting) != 0 || q.sent >= throughMax {
 		return 0
 	}
 	if q.size+len(p) > c.limits.HighWater {
 		c.flags |= aboveHigh
 	}
 	c.begun()
-	asked, n, err := c.sendv(append(c.sh.pieces[:0], q.own[q.off:], limit(p)))
+	asked, n, err := c.sendv(append(c.sh.pieces[:0], q.own[q.off:], p))
 	switch {
 	case err == unix.EINTR:
 		return 0
 	case err != nil && err != unix.EAGAIN:
 		c.Fail(ErrnoReason(err), err)
 		return len(p)
-	case n < asked || len(p) > flushMax:
+	case n < asked:
 		c.flags |= blocked
 	}
 	c.took(n)

@@ -83,6 +83,7 @@ func (x *exchange) readBody(c *conn.Conn) result {
 	if !x.f.chunked {
 		total := x.n + int(x.f.length)
 		if len(b) < total {
+			c.ExpectInput(total)
 			return x.starved(c)
 		}
 		return x.deliver(c, total, total)
