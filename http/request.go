@@ -50,11 +50,14 @@ type Message struct {
 
 // BadRequest says that this package refuses a request with Status, because of Err, or that the request was not answered in
 // time (503). The reply follows, unless the request was answered before the error showed, and then the connection closes
-// with reason conn.Protocol or conn.DeadlineOver.
+// with reason conn.Protocol or conn.DeadlineOver. RequestParser returns it as an error.
 type BadRequest struct {
 	Status int
 	Err    error
 }
+
+func (b *BadRequest) Error() string { return b.Err.Error() }
+func (b *BadRequest) Unwrap() error { return b.Err }
 
 // Header returns the value of the first field of that name, without regard to case; nil when there is none.
 func (r *Request) Header(name string) []byte {
