@@ -125,8 +125,9 @@ func (x *Mux) MustHandleEvents(pattern string, h Handler, middleware ...Middlewa
 	}
 }
 
-// Use puts middleware around all that the Mux does, its own 404, 405 and redirects and Events included. The first one
-// given is the outermost. The route has been chosen before: middleware may call Pattern and PathValue.
+// Use puts middleware around every answer of the Mux, its own 404, 405 and redirects included: it gets *Head, *Message
+// and *Chunk events. The first one given is the outermost. The route has been chosen before: middleware may call Pattern
+// and PathValue.
 func (x *Mux) Use(middleware ...Middleware) {
 	for _, wrap := range middleware {
 		next := new(Handler)
@@ -158,30 +159,36 @@ type routing struct {
 
 // Serve is a conn.Handler for Listen, and for HandleEvents of another Mux.
 func (x *Mux) Serve(c *conn.Conn, ev conn.Event) {
-	r := requestOf(ev)
-	if r == nil {
+	if r := requestOf(ev); r != nil {
+		outer := r.routing
+		defer func() { r.routing = outer }()
+		r.routing = x.route(c, r)
 		x.first(c, ev)
 		return
 	}
-	outer := r.routing
-	defer func() { r.routing = outer }()
-	r.routing = x.route(c, r)
-	x.first(c, ev)
+	if _, ok := ev.(*Chunk); ok {
+		x.first(c, ev)
+	} else if x.Events != nil {
+		x.Events(c, ev)
+	}
 }
 
 // route returns what becomes of the request r of c. It is chosen at the first event of r that comes here.
-func (x *Mux) route(c *conn.Conn, r *Request) routing {
+func (x *Mux) route(c *conn.Conn, r *Request) *routing {
 	e, _ := c.ProtocolState().(*exchange)
 	if e == nil {
-		return x.choose(r, nil)
+		t := new(routing)
+		x.choose(r, t)
+		return t
 	}
-	if t := e.routedBy(x); t != nil {
-		return *t
+	t := e.routedBy(x)
+	if t == nil {
+		n := len(e.routed)
+		e.routed = slices.Grow(e.routed, 1)[:n+1]
+		t = &e.routed[n]
+		x.choose(r, t)
 	}
-	n := len(e.routed)
-	e.routed = slices.Grow(e.routed, 1)[:n+1]
-	e.routed[n] = x.choose(r, e.routed[n].values[:0])
-	return e.routed[n]
+	return t
 }
 
 // routedBy returns what x has made of the request; nil when it has not seen it.
@@ -194,14 +201,14 @@ func (e *exchange) routedBy(x *Mux) *routing {
 	return nil
 }
 
-// choose finds out what becomes of the request. values is room for those of the wildcards.
-func (x *Mux) choose(r *Request, values []span) routing {
-	t := routing{mux: x, outcome: noRoute, values: values}
+// choose finds out what becomes of the request, and puts it into t.
+func (x *Mux) choose(r *Request, t *routing) {
+	*t = routing{mux: x, outcome: noRoute, values: t.values[:0]}
 	if r.raw[0] != '/' {
 		t.outcome = wholeHost
-		return t
+		return
 	}
-	w := walk{raw: r.raw, path: r.Path, method: r.Method, values: values}
+	w := walk{raw: r.raw, path: r.Path, method: r.Method, values: t.values}
 	clean := isClean(w.raw)
 	if !clean {
 		w.raw = []byte(cleanPath(string(w.raw)))
@@ -232,33 +239,24 @@ func (x *Mux) choose(r *Request, values []span) routing {
 	if t.outcome != hasRoute {
 		t.values = t.values[:0]
 	}
-	return t
 }
 
 // dispatch is the innermost handler of the chain.
 func (x *Mux) dispatch(c *conn.Conn, ev conn.Event) {
 	if r := requestOf(ev); r != nil {
 		x.act(c, r, ev)
-		return
-	}
-	if _, ok := ev.(*Chunk); ok {
-		if e, _ := c.ProtocolState().(*exchange); e != nil {
-			if t := e.routedBy(x); t != nil && t.outcome == hasRoute {
-				t.route.handler(c, ev)
-			}
+	} else if e, _ := c.ProtocolState().(*exchange); e != nil { // a Chunk
+		if t := e.routedBy(x); t != nil && t.outcome == hasRoute {
+			t.route.handler(c, ev)
 		}
-		return
-	}
-	if x.Events != nil {
-		x.Events(c, ev)
 	}
 }
 
 // act does with a request what was chosen.
 func (x *Mux) act(c *conn.Conn, r *Request, ev conn.Event) {
-	switch r.outcome {
+	switch r.routing.outcome {
 	case hasRoute:
-		r.route.handler(c, ev)
+		r.routing.route.handler(c, ev)
 	case badMethod:
 		// RFC 9110 15.5.6: a 405 has Allow.
 		SetHeader(c, "Allow", x.allow(r))
@@ -277,7 +275,7 @@ func (x *Mux) act(c *conn.Conn, r *Request, ev conn.Event) {
 // location is where the request is redirected to. It begins with one slash: it names no other host.
 func (r *Request) location() string {
 	to := cleanPath(string(r.raw))
-	if r.outcome == needsSlash {
+	if r.routing.outcome == needsSlash {
 		to += "/"
 	}
 	if len(r.Query) > 0 {
@@ -290,12 +288,11 @@ func (r *Request) location() string {
 // nil when the pattern has none of that name. It is valid until the handler returns, and so is what it returns. It
 // allocates nothing.
 func (r *Request) PathValue(name string) []byte {
-	if r.route == nil {
-		return nil
-	}
-	for i, v := range r.values {
-		if r.route.names[i] == name {
-			return v.of(r.Path)
+	if r.routing != nil {
+		for i, v := range r.routing.values {
+			if r.routing.route.names[i] == name {
+				return v.of(r.Path)
+			}
 		}
 	}
 	return nil
@@ -304,8 +301,8 @@ func (r *Request) PathValue(name string) []byte {
 // Pattern returns the pattern that a Mux has chosen for the request, as it was registered: a name with few values for
 // logs and counters. It is "" when there is none. For a redirect it is the pattern that would match behind it.
 func (r *Request) Pattern() string {
-	if r.route == nil {
+	if r.routing == nil || r.routing.route == nil {
 		return ""
 	}
-	return r.route.text
+	return r.routing.route.text
 }

@@ -19,7 +19,7 @@ type Request struct {
 	raw    []byte // the path as sent
 	fields []Field
 
-	routing // of the Mux whose handler runs
+	routing *routing // of the Mux whose handler runs
 }
 
 // requestOf returns the request that ev tells of, nil for other events.
