@@ -26,8 +26,7 @@ func Recover(l ErrorLogger) Middleware {
 				r = &ev.Request
 			case *http.Message:
 				r = &ev.Request
-			case *http.Chunk:
-				r = new(http.Request) // its head is gone
+			case *http.Chunk: // its head is gone
 			default:
 				next(c, ev)
 				return
@@ -42,10 +41,13 @@ func Recover(l ErrorLogger) Middleware {
 	}
 }
 
-// recovered answers the request r of c, whose handler panicked with v.
+// recovered answers the request of c, whose handler panicked with v. r is nil when the event did not tell.
 func recovered(c *conn.Conn, r *http.Request, l ErrorLogger, v any) {
 	if l == nil && c.Shared().Log != nil {
 		l = c.Shared().Log
+	}
+	if r == nil {
+		r = new(http.Request)
 	}
 	if l != nil {
 		l.Error("handler panicked", "panic", fmt.Sprint(v), "method", r.Method, "target", string(r.Target),
