@@ -12,6 +12,7 @@ require (
 	github.com/molecule-man/go-brrr v1.3.0 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasthttp v1.77.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 )
 
 replace (
