@@ -29,6 +29,4 @@ require (
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
 )
 
-replace (
-	github.com/seed4930a636/mangusta => ../
-)
+replace github.com/seed4930a636/mangusta => ../

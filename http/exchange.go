@@ -74,6 +74,9 @@ type exchange struct {
 	sink   sink    // takes the streamed body instead of the handler; nil without one
 	enc    Encoder // of a chunked reply in the coding of Options.Compress; nil without one
 	note   answerNote
+
+	routed   []routing // of each Mux that the request has come to
+	verdicts []verdict // of each Guard
 }
 
 func (x *exchange) is(f xflags) bool { return x.flags&f != 0 }
@@ -125,6 +128,7 @@ func (x *exchange) recycle() {
 	x.phase, x.flags, x.tally, x.view = phaseHead, 0, nil, nil
 	x.dec = chunkDecoder{}
 	x.extra, x.path = x.extra[:0], x.path[:0]
+	x.routed, x.verdicts = x.routed[:0], x.verdicts[:0]
 	x.got, x.windowGot, x.windowEnd, x.lastArrive, x.pausedAt, x.left = 0, 0, 0, 0, 0, 0
 	if cap(x.extra) > maxKept {
 		x.extra = nil

@@ -3,6 +3,7 @@ package http
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -291,6 +292,25 @@ func TestParseByteByByteIsLinear(t *testing.T) {
 		if (n > 0) != (i == len(in)) {
 			t.Fatalf("complete after %d of %d bytes", i, len(in))
 		}
+	}
+}
+
+// The same through a connection: what is kept of the bytes that came is moved a few times, not once for each byte.
+func TestHeadByteByByteIsLinear(t *testing.T) {
+	head := []byte("GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("A-Name: a value of some length\r\n", 2000) + "\r\n")
+	tc := newTest(t, Options{MaxHead: 1 << 20, MaxHeaders: 10_000}, nil)
+	piece := make([][]byte, 1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range head {
+		piece[0] = head[i : i+1]
+		tc.wire.in = piece
+		tc.turn()
+	}
+	runtime.ReadMemStats(&after)
+	tc.wantStatus(200)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 100*uint64(len(head)) {
+		t.Errorf("%d bytes were allocated for a head of %d", n, len(head))
 	}
 }
 

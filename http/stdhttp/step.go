@@ -112,8 +112,7 @@ func (x *exchange) do(s *step) error {
 	c := x.c
 	switch s.kind {
 	case stepInterim:
-		x.setFields(s.fields)
-		return http.SendInterim(c, s.status)
+		return x.interim(s)
 	case stepWhole:
 		contentType := x.setFields(s.fields)
 		if err := http.ReplyBytes(c, s.status, contentType, s.data); err != nil {
