@@ -40,8 +40,11 @@ type meter struct {
 	took      histogram
 }
 
-// patience is how long the load waits for what is under way when the time is up.
-const patience = 5 * time.Second
+// leastOps is what a run does at least, however short it is.
+const leastOps = 100
+
+// patience is how long the load waits for what is under way when the time is up. Tests shorten it.
+var patience = 5 * time.Second
 
 func newMeter(p *process, length time.Duration) *meter {
 	t := now()
@@ -57,7 +60,7 @@ func (m *meter) at(t time.Duration) error {
 			return err
 		}
 		m.measuring, m.from, m.cpu, m.load = true, now(), cpu, threadCPU()
-	case m.measuring && t >= m.to:
+	case m.measuring && t >= m.to && (m.r.Ops >= leastOps || t >= m.to+patience):
 		cpu, err := m.p.cpu()
 		if err != nil {
 			return err

@@ -24,6 +24,7 @@ const (
 type process struct {
 	cmd  *exec.Cmd
 	addr string
+	said bytes.Buffer  // on standard error; to be read when it has stopped
 	took time.Duration // from exec until it accepted a connection
 }
 
@@ -51,8 +52,8 @@ func start(bin string, s server) (*process, error) {
 	}
 	cmd := pinned(serverCPU, filepath.Join(bin, s.program), args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	cmd.Stderr = os.Stderr
 	p := &process{cmd: cmd, addr: addr}
+	cmd.Stderr = &p.said
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func start(bin string, s server) (*process, error) {
 		time.Sleep(100 * time.Microsecond)
 	}
 	p.stop()
-	return nil, fmt.Errorf("%s does not listen on %s", s.name, addr)
+	return nil, fmt.Errorf("%s does not listen on %s\n%s", s.name, addr, p.said.Bytes())
 }
 
 func (p *process) stop() {
@@ -77,9 +78,13 @@ func (p *process) stop() {
 // usage is processor time.
 type usage struct{ user, system time.Duration }
 
-func (u usage) total() time.Duration { return u.user + u.system }
+// minus returns what has been used since before. The split is coarse, so in a short time one part may seem to shrink.
 func (u usage) minus(before usage) usage {
-	return usage{u.user - before.user, u.system - before.system}
+	d := usage{u.user - before.user, u.system - before.system}
+	if d.system < 0 {
+		d = usage{user: d.user + d.system}
+	}
+	return d
 }
 
 // cpu returns the processor time that all threads of the server have used so far. /proc/PID/stat tells how it splits

@@ -149,23 +149,25 @@ func number(decimals int, f func(r row) float64) func(r row) string {
 	return func(r row) string { return fmt.Sprintf("%.*f", decimals, f(r)) }
 }
 
-// ratio leaves the cell empty where there is nothing to compare with.
-func ratio(f func(r row) float64) func(r row) string {
+// known leaves the cell empty where there is no figure.
+func known(decimals int, f func(r row) float64) func(r row) string {
 	return func(r row) string {
 		if f(r) == 0 {
 			return "-"
 		}
-		return fmt.Sprintf("%.2f", f(r))
+		return number(decimals, f)(r)
 	}
 }
+
+func ratio(f func(r row) float64) func(r row) string { return known(2, f) }
 
 func percent(f func(r row) float64) func(r row) string {
 	return func(r row) string { return fmt.Sprintf("%.0f%%", 100*f(r)) }
 }
 
 var (
-	p50     = column{"p50 µs", number(1, func(r row) float64 { return r.P50 })}
-	p99     = column{"p99 µs", number(1, func(r row) float64 { return r.P99 })}
+	p50     = column{"p50 µs", known(1, func(r row) float64 { return r.P50 })}
+	p99     = column{"p99 µs", known(1, func(r row) float64 { return r.P99 })}
 	rss     = column{"RSS MiB", number(1, func(r row) float64 { return r.RSS })}
 	toFloor = column{"/floor", ratio(func(r row) float64 { return r.Floor })}
 	toOurs  = column{"/mangusta", ratio(func(r row) float64 { return r.Mangusta })}

@@ -56,8 +56,12 @@ func under(l loader) func(string, server, time.Duration) (result, error) {
 		if err != nil {
 			return result{}, err
 		}
-		defer p.stop()
-		return l.run(p, length)
+		r, err := l.run(p, length)
+		p.stop()
+		if err != nil && p.said.Len() > 0 {
+			err = fmt.Errorf("%w; it said: %.500s", err, p.said.Bytes())
+		}
+		return r, err
 	}
 }
 
