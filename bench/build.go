@@ -33,8 +33,13 @@ var packages = map[string]string{
 	"nbio":     module + "bench/peer/nbio",
 }
 
-// build makes the programs in dir: those in Go statically and stripped, as they would be shipped, the floor with gcc -O2.
-func build(dir string, programs []string) error {
+// build makes the programs in dir: those in Go statically and stripped, as they would be shipped, or with symbols for perf,
+// the floor with gcc -O2.
+func build(dir string, programs []string, symbols bool) error {
+	link := "-ldflags=-s -w"
+	if symbols {
+		link = "-ldflags="
+	}
 	for _, p := range programs {
 		cmd := exec.Command("gcc", "-O2", "-pthread", "-o", filepath.Join(dir, p), filepath.Join(dir, "floor.c"))
 		if p == floorName {
@@ -42,7 +47,7 @@ func build(dir string, programs []string) error {
 				return err
 			}
 		} else {
-			cmd = exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, p), packages[p])
+			cmd = exec.Command("go", "build", "-trimpath", link, "-o", filepath.Join(dir, p), packages[p])
 			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		}
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var built = sync.OnceValue(func() error { return build(programDir, programs(possible(works()))) })
+var built = sync.OnceValue(func() error { return build(programDir, programs(possible(works())), false) })
 
 // startServer starts s for a test.
 func startServer(t *testing.T, s server) *process {

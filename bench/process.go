@@ -75,6 +75,29 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
+// profile has perf record the server until stop is called, into a file of dir. Without a dir it does nothing.
+func (p *process) profile(dir, name string) (stop func(), err error) {
+	if dir == "" {
+		return func() {}, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(dir, strings.ReplaceAll(name, "/", "-")+"-*.perf")
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	cmd := exec.Command("perf", "record", "-q", "-F", "1999", "-g", "-o", f.Name(), "-p", strconv.Itoa(p.cmd.Process.Pid))
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return func() {
+		cmd.Process.Signal(os.Interrupt) // it writes the file then
+		cmd.Wait()
+	}, nil
+}
+
 // usage is processor time.
 type usage struct{ user, system time.Duration }
 

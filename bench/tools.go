@@ -14,6 +14,7 @@ var (
 	gcc     = tool{"gcc", "gcc libc6-dev"}
 	wrkTool = tool{"wrk", "wrk"}
 	taskset = tool{"taskset", "util-linux"}
+	perf    = tool{"perf", "linux-perf"}
 )
 
 func have(name string) bool {

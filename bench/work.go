@@ -22,7 +22,13 @@ type work struct {
 	pick    picked
 	needs   []tool
 	servers []server
-	run     func(bin string, s server, length time.Duration) (result, error)
+	run     func(b bench, s server, length time.Duration) (result, error)
+}
+
+// bench is what every run has.
+type bench struct {
+	bin  string // directory of the programs
+	perf string // directory for profiles, empty for none
 }
 
 // measure is what the figures of a work are about.
@@ -50,13 +56,19 @@ type loader interface {
 }
 
 // under returns a work's run function: start the server, put the load on it, stop it.
-func under(l loader) func(string, server, time.Duration) (result, error) {
-	return func(bin string, s server, length time.Duration) (result, error) {
-		p, err := start(bin, s)
+func under(l loader) func(bench, server, time.Duration) (result, error) {
+	return func(b bench, s server, length time.Duration) (result, error) {
+		p, err := start(b.bin, s)
 		if err != nil {
 			return result{}, err
 		}
+		stop, err := p.profile(b.perf, s.name)
+		if err != nil {
+			p.stop()
+			return result{}, err
+		}
 		r, err := l.run(p, length)
+		stop()
 		p.stop()
 		if err != nil && p.said.Len() > 0 {
 			err = fmt.Errorf("%w; it said: %.500s", err, p.said.Bytes())
@@ -132,11 +144,11 @@ func tools(ws []work) []tool {
 }
 
 // rounds runs each server of w in turn, n times.
-func (w work) rounds(bin string, n int, length time.Duration) [][]result {
+func (w work) rounds(b bench, n int, length time.Duration) [][]result {
 	runs := make([][]result, len(w.servers))
 	for range n {
 		for i, s := range w.servers {
-			r, err := w.run(bin, s, length)
+			r, err := w.run(b, s, length)
 			if err != nil {
 				r = result{Invalid: err.Error()}
 			}

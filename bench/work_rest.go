@@ -31,7 +31,7 @@ func restWorks() []work {
 		ws = append(ws, work{name: fmt.Sprintf("wake-%d", cpus), what: latency, pick: pick,
 			title:   fmt.Sprintf("wake-up from a goroutine to a handler on the loop, %d processors", cpus),
 			servers: []server{{"floor", floorName, []string{"wake"}}, {"mangusta", "mangusta", []string{"-wake"}}},
-			run:     func(bin string, s server, _ time.Duration) (result, error) { return w.run(bin, s) }})
+			run:     func(b bench, s server, _ time.Duration) (result, error) { return w.run(b.bin, s) }})
 	}
 	return append(ws, work{name: "footprint", title: "size of the stripped static binary, start-up time, memory when started and idle",
 		what: footprint, pick: usually, run: measureFootprint,
@@ -44,12 +44,12 @@ func restWorks() []work {
 }
 
 // measureFootprint starts the server, lets it rest, and looks at it.
-func measureFootprint(bin string, s server, _ time.Duration) (result, error) {
-	info, err := os.Stat(filepath.Join(bin, s.program))
+func measureFootprint(b bench, s server, _ time.Duration) (result, error) {
+	info, err := os.Stat(filepath.Join(b.bin, s.program))
 	if err != nil {
 		return result{}, err
 	}
-	p, err := start(bin, s)
+	p, err := start(b.bin, s)
 	if err != nil {
 		return result{}, err
 	}
