@@ -17,7 +17,7 @@ const (
 	staticDir = "static" // beside the programs, the files that they serve
 )
 
-// packages are the programs written in Go, by name.
+// packages are the programs written in Go; a program has the name of its package's directory.
 var packages = map[string]string{
 	"testee":   module + "examples/testee",
 	"hello":    module + "examples/hello",
@@ -40,21 +40,35 @@ func build(dir string, programs []string, symbols bool) error {
 	if symbols {
 		link = "-ldflags="
 	}
+	args := []string{"build", "-trimpath", link, "-o", dir + "/"}
+	before := len(args)
 	for _, p := range programs {
-		cmd := exec.Command("gcc", "-O2", "-pthread", "-o", filepath.Join(dir, p), filepath.Join(dir, "floor.c"))
-		if p == floorName {
-			if err := os.WriteFile(filepath.Join(dir, "floor.c"), floorSource, 0o644); err != nil {
-				return err
-			}
-		} else {
-			cmd = exec.Command("go", "build", "-trimpath", link, "-o", filepath.Join(dir, p), packages[p])
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if p != floorName {
+			args = append(args, packages[p])
+		} else if err := buildFloor(dir); err != nil {
+			return err
 		}
+	}
+	if len(args) > before {
+		cmd := exec.Command("go", args...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", p, err, out)
+			return fmt.Errorf("go build: %w\n%s", err, out)
 		}
 	}
 	return files(filepath.Join(dir, staticDir))
+}
+
+func buildFloor(dir string) error {
+	source := filepath.Join(dir, "floor.c")
+	if err := os.WriteFile(source, floorSource, 0o644); err != nil {
+		return err
+	}
+	out, err := exec.Command("gcc", "-O2", "-pthread", "-o", filepath.Join(dir, floorName), source).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("gcc: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // files makes the files that are served.

@@ -203,7 +203,9 @@ func TestWakers(t *testing.T) {
 func TestIdle(t *testing.T) {
 	each(t, []server{testee}, func(t *testing.T, p *process) {
 		r, err := idle{conns: 20}.run(p, 0)
-		valid(t, r, err)
+		if err != nil || r.Ops != 20 || r.RSS == 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
 	})
 }
 
