@@ -20,14 +20,6 @@ type result struct {
 	Invalid string        `json:"invalid,omitempty"` // why the run does not count
 }
 
-// perOp returns the server's processor time for one operation.
-func (r result) perOp() time.Duration {
-	if r.Ops == 0 {
-		return 0
-	}
-	return (r.User + r.System) / time.Duration(r.Ops)
-}
-
 // meter measures a server while a load runs: nothing during the first part, in which caches and heaps grow to their size.
 type meter struct {
 	p         *process

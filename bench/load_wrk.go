@@ -65,7 +65,7 @@ func (w wrk) run(p *process, length time.Duration) (result, error) {
 		}
 		args = append(args, "-s", file)
 	}
-	cmd := pinned(fmt.Sprint(loadCPU), "wrk", append(args, "http://"+p.addr+w.path)...)
+	cmd := pinned([]int{loadCPU}, "wrk", append(args, "http://"+p.addr+w.path)...)
 	return w.measure(cmd, p)
 }
 

@@ -64,12 +64,11 @@ func (s *lossy) serve(c net.Conn) {
 	c.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
 		accept + "\r\n\r\n"))
 	for {
-		f, err := ws.ReadFrame(r)
+		h, p, err := readFrame(r)
 		if err != nil {
 			return
 		}
-		f = ws.UnmaskFrameInPlace(f)
-		s.send(f, to)
+		s.send(ws.NewFrame(h.OpCode, true, p), to)
 	}
 }
 

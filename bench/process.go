@@ -15,10 +15,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	serverCPU = "0" // where there are two or more
-	loadCPU   = 1
-)
+// serverCPU and loadCPU are the first two processors that this process may use.
+var serverCPU, loadCPU = func() (int, int) {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil || set.Count() < 2 {
+		return 0, 0
+	}
+	var cpus []int
+	for i := 0; len(cpus) < 2; i++ {
+		if set.IsSet(i) {
+			cpus = append(cpus, i)
+		}
+	}
+	return cpus[0], cpus[1]
+}()
 
 // process is a running server.
 type process struct {
@@ -29,11 +39,12 @@ type process struct {
 }
 
 // pinned returns the command with its process bound to processors, where there are two or more.
-func pinned(cpus string, name string, args ...string) *exec.Cmd {
+func pinned(cpus []int, name string, args ...string) *exec.Cmd {
 	if runtime.NumCPU() < 2 || !have("taskset") {
 		return exec.Command(name, args...)
 	}
-	return exec.Command("taskset", append([]string{"-c", cpus, name}, args...)...)
+	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(cpus), " ", ","), "[]")
+	return exec.Command("taskset", append([]string{"-c", list, name}, args...)...)
 }
 
 // start runs a server on a free port, with one processor, and waits until it listens.
@@ -50,7 +61,7 @@ func start(bin string, s server) (*process, error) {
 	for i, a := range s.args {
 		args[i] = fill.Replace(a)
 	}
-	cmd := pinned(serverCPU, filepath.Join(bin, s.program), args...)
+	cmd := pinned([]int{serverCPU}, filepath.Join(bin, s.program), args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	p := &process{cmd: cmd, addr: addr}
 	cmd.Stderr = &p.said

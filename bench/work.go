@@ -20,6 +20,7 @@ type work struct {
 	title   string
 	what    measure
 	pick    picked
+	once    bool // does not vary: one round is enough
 	needs   []tool
 	servers []server
 	run     func(b bench, s server, length time.Duration) (result, error)
@@ -145,6 +146,9 @@ func tools(ws []work) []tool {
 
 // rounds runs each server of w in turn, n times.
 func (w work) rounds(b bench, n int, length time.Duration) [][]result {
+	if w.once {
+		n = 1
+	}
 	runs := make([][]result, len(w.servers))
 	for range n {
 		for i, s := range w.servers {

@@ -22,10 +22,9 @@ func restWorks() []work {
 			servers: pollers(), run: under(echo{conns: 500, active: 500, size: 64})},
 	}
 	for _, cpus := range []int{1, 2} {
-		w := waking{cpus: serverCPU, procs: cpus, count: 20_000}
+		w := waking{cpus: []int{serverCPU, loadCPU}[:cpus], procs: cpus, count: 20_000}
 		pick := always
 		if cpus == 2 {
-			w.cpus = fmt.Sprintf("%s,%d", serverCPU, loadCPU)
 			pick = usually
 		}
 		ws = append(ws, work{name: fmt.Sprintf("wake-%d", cpus), what: latency, pick: pick,
@@ -34,7 +33,7 @@ func restWorks() []work {
 			run:     func(b bench, s server, _ time.Duration) (result, error) { return w.run(b.bin, s) }})
 	}
 	return append(ws, work{name: "footprint", title: "size of the stripped static binary, start-up time, memory when started and idle",
-		what: footprint, pick: usually, run: measureFootprint,
+		what: footprint, once: true, pick: usually, run: measureFootprint,
 		servers: []server{
 			peer("mangusta HTTP only", "httponly"),
 			{"mangusta hello", "hello", []string{"http://ADDR"}},

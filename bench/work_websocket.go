@@ -50,6 +50,6 @@ func websocketWorks() []work {
 			title:   fmt.Sprintf("WebSocket echo of 64 bytes on 100 of %d connections", n),
 			servers: all, run: under(echo{conns: n, active: 100, size: 64})})
 	}
-	return append(ws, work{name: "idle", title: "10,000 idle WebSockets", what: perIdle, pick: usually,
+	return append(ws, work{name: "idle", title: "10,000 idle WebSockets", what: perIdle, once: true, pick: usually,
 		servers: without(all, "floor"), run: under(idle{conns: 10_000})})
 }
