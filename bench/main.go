@@ -94,7 +94,7 @@ func run(c config, w io.Writer) error {
 		return err
 	}
 	rep := newReport(c.rounds)
-	fmt.Fprintf(w, "%s, %s, median of %d rounds\n", rep.System, rep.Go, rep.Rounds)
+	fmt.Fprintf(w, "%s, %s, rounds: %d\n", rep.System, rep.Go, rep.Rounds)
 	for _, x := range chosen {
 		rep.add(x, x.rounds(bench{bin, c.perf}, c.rounds, c.length)).print(w)
 	}

@@ -112,6 +112,8 @@ func (p *process) profile(dir, name string) (stop func(), err error) {
 // usage is processor time.
 type usage struct{ user, system time.Duration }
 
+func (u usage) total() time.Duration { return u.user + u.system }
+
 // minus returns what has been used since before. The split is coarse, so in a short time one part may seem to shrink.
 func (u usage) minus(before usage) usage {
 	d := usage{u.user - before.user, u.system - before.system}

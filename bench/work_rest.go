@@ -28,7 +28,7 @@ func restWorks() []work {
 			pick = usually
 		}
 		ws = append(ws, work{name: fmt.Sprintf("wake-%d", cpus), what: latency, pick: pick,
-			title:   fmt.Sprintf("wake-up from a goroutine to a handler on the loop, %d processors", cpus),
+			title:   fmt.Sprintf("wake-up from a goroutine to a handler on the loop, processors: %d", cpus),
 			servers: []server{{"floor", floorName, []string{"wake"}}, {"mangusta", "mangusta", []string{"-wake"}}},
 			run:     func(b bench, s server, _ time.Duration) (result, error) { return w.run(b.bin, s) }})
 	}
