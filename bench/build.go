@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 //go:embed floor/floor.c
@@ -33,32 +34,42 @@ var packages = map[string]string{
 	"nbio":     module + "bench/peer/nbio",
 }
 
-// build makes the programs in dir: those in Go statically and stripped, as they would be shipped, or with symbols for perf,
-// the floor with gcc -O2.
+// build makes the programs in dir, and the files that they serve.
 func build(dir string, programs []string, symbols bool) error {
+	written := slices.DeleteFunc(slices.Clone(programs), func(p string) bool { return p == floorName })
+	if len(written) < len(programs) {
+		if err := buildFloor(dir); err != nil {
+			return err
+		}
+	}
+	if err := goBuild(dir, written, symbols); err != nil {
+		return err
+	}
+	return files(filepath.Join(dir, staticDir))
+}
+
+// goBuild makes programs in dir, statically and stripped, as they would be shipped, or with symbols for perf.
+func goBuild(dir string, programs []string, symbols bool, env ...string) error {
+	if len(programs) == 0 {
+		return nil
+	}
 	link := "-ldflags=-s -w"
 	if symbols {
 		link = "-ldflags="
 	}
 	args := []string{"build", "-trimpath", link, "-o", dir + "/"}
-	before := len(args)
 	for _, p := range programs {
-		if p != floorName {
-			args = append(args, packages[p])
-		} else if err := buildFloor(dir); err != nil {
-			return err
-		}
+		args = append(args, packages[p])
 	}
-	if len(args) > before {
-		cmd := exec.Command("go", args...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go build: %w\n%s", err, out)
-		}
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return files(filepath.Join(dir, staticDir))
+	return nil
 }
 
+// buildFloor makes the floor with gcc.
 func buildFloor(dir string) error {
 	source := filepath.Join(dir, "floor.c")
 	if err := os.WriteFile(source, floorSource, 0o644); err != nil {

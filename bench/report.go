@@ -50,7 +50,7 @@ func newReport(rounds int) *report {
 	return &report{When: time.Now().UTC().Format(time.DateTime), System: system(), Go: runtime.Version(), Rounds: rounds}
 }
 
-var units = map[measure]string{perOperation: "CPU µs/op", perIdle: "bytes of RSS each", latency: "p50 in µs", footprint: "MiB"}
+var units = map[measure]string{perOperation: "CPU µs/op", perIdle: "bytes of RSS each", latency: "p50 in µs", footprint: "MiB", programSize: "MiB"}
 
 // cost is what a run is compared by.
 func (what measure) cost(r result) float64 {
@@ -59,7 +59,7 @@ func (what measure) cost(r result) float64 {
 		return r.Each
 	case latency:
 		return micros(r.P50)
-	case footprint:
+	case footprint, programSize:
 		return r.Size / (1 << 20)
 	}
 	return micros(r.User+r.System) / float64(max(r.Ops, 1))
@@ -181,9 +181,10 @@ var (
 			p50, p99, rss, toFloor, toOurs,
 			{"server CPU", percent(func(r row) float64 { return r.Busy })}, {"load CPU", percent(func(r row) float64 { return r.Load })},
 		},
-		perIdle:   {costOf("bytes each", 0), rss, toOurs},
-		latency:   {p50, p99, toFloor, toOurs},
-		footprint: {costOf("MiB", 2), {"start ms", number(1, func(r row) float64 { return r.P50 / 1000 })}, rss, toOurs},
+		perIdle:     {costOf("bytes each", 0), rss, toOurs},
+		latency:     {p50, p99, toFloor, toOurs},
+		footprint:   {costOf("MiB", 2), {"start ms", number(1, func(r row) float64 { return r.P50 / 1000 })}, rss, toOurs},
+		programSize: {costOf("MiB", 2), toOurs},
 	}
 )
 

@@ -40,6 +40,7 @@ const (
 	perIdle                     // memory of an idle connection
 	latency                     // of a wake-up
 	footprint                   // of a program: its size, its start, its memory
+	programSize                 // its size alone
 )
 
 // picked is when a work is part of a run that does not name it.
@@ -80,7 +81,7 @@ func under(l loader) func(bench, server, time.Duration) (result, error) {
 
 // works returns all works in the order in which they run.
 func works() []work {
-	return slices.Concat(httpWorks(), websocketWorks(), broadcastWorks(), restWorks())
+	return slices.Concat(httpWorks(), websocketWorks(), broadcastWorks(), restWorks(), sizeWorks())
 }
 
 // choose returns the works whose name matches only, or those of the set when it is nil, with the servers that match peers.

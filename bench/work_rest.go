@@ -35,7 +35,7 @@ func restWorks() []work {
 	return append(ws, work{name: "footprint", title: "size of the stripped static binary, start-up time, memory when started and idle",
 		what: footprint, once: true, pick: usually, run: measureFootprint,
 		servers: []server{
-			peer("mangusta HTTP only", "httponly"),
+			{"mangusta HTTP only", "httponly", []string{"http://ADDR"}},
 			{"mangusta hello", "hello", []string{"http://ADDR"}},
 			peer("fasthttp", "fasthttp"), peer("net/http", "nethttp"), peer("gws", "gws"), peer("gorilla", "gorilla"),
 			peer("coder", "coder"), peer("gobwas", "gobwas"), peer("gnet", "gnet"), peer("nbio", "nbio"),
