@@ -86,7 +86,7 @@ body { font: 14px/1.4 system-ui, sans-serif; max-width: 52em; margin: 2em auto; 
 h2 { font-size: 1em; margin: 2em 0 .2em } p { margin: 0 0 .6em; color: #555 } svg { width: 100%; height: auto } text { font: 12px system-ui, sans-serif }
 </style>
 <h1>mangusta beside its peers</h1>
-<p>{{.System}}, {{.Go}}, {{.When}} UTC, median of {{.Rounds}} rounds. Shorter is better. A bar six times as long as mangusta's or longer is cut.</p>
+<p>{{.System}}, {{.Go}}, {{.When}} UTC, rounds: {{.Rounds}}, medians. Shorter is better. A bar six times as long as mangusta's or longer is cut.</p>
 {{range .Works}}
 <h2>{{.Title}}</h2>
 <p>{{.What}}</p>

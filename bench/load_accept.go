@@ -43,7 +43,7 @@ func (a accepting) measure(l *load, p *process, length time.Duration) (result, e
 		}
 		for _, ev := range evs {
 			s := l.socks[ev.Fd]
-			n, err := unix.Read(s.fd, l.buf)
+			n, err := recv(s.fd, l.buf)
 			if err != nil {
 				return result{}, fmt.Errorf("read: %w", err)
 			}

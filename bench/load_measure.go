@@ -20,18 +20,11 @@ type result struct {
 	Invalid string        `json:"invalid,omitempty"` // why the run does not count
 }
 
-// perOp returns the server's processor time for one operation.
-func (r result) perOp() time.Duration {
-	if r.Ops == 0 {
-		return 0
-	}
-	return (r.User + r.System) / time.Duration(r.Ops)
-}
-
 // meter measures a server while a load runs: nothing during the first part, in which caches and heaps grow to their size.
 type meter struct {
 	p         *process
-	from, to  time.Duration // on the load's clock
+	length    time.Duration
+	from, to  time.Duration // on the load's clock; at to it is asked whether the run is long enough
 	measuring bool
 	over      bool // the time is up: what is under way is waited for, and nothing new is begun
 	cpu       usage
@@ -40,12 +33,16 @@ type meter struct {
 	took      histogram
 }
 
-// patience is how long the load waits for what is under way when the time is up.
-const patience = 5 * time.Second
+// A run goes on, for patience at most, until it has done leastOps and the server has been at work for the tenth part of its
+// length. That is for machines on which others are at work too: what a server sent before it had to wait is no measurement.
+const leastOps = 100
+
+// patience is how long the load waits for what is under way when the time is up. Tests shorten it.
+var patience = 5 * time.Second
 
 func newMeter(p *process, length time.Duration) *meter {
 	t := now()
-	return &meter{p: p, from: t + length/5, to: t + length/5 + length}
+	return &meter{p: p, length: length, from: t + length/5, to: t + length/5 + length}
 }
 
 // at moves the meter on; it is called with the time after each wait.
@@ -58,16 +55,25 @@ func (m *meter) at(t time.Duration) error {
 		}
 		m.measuring, m.from, m.cpu, m.load = true, now(), cpu, threadCPU()
 	case m.measuring && t >= m.to:
-		cpu, err := m.p.cpu()
-		if err != nil {
-			return err
-		}
-		m.measuring, m.over = false, true
-		used := cpu.minus(m.cpu)
-		m.to = now()
-		m.r.User, m.r.System, m.r.Load = used.user, used.system, threadCPU()-m.load
-		m.r.Seconds = (m.to - m.from).Seconds()
+		return m.end(t)
 	}
+	return nil
+}
+
+// end ends the measurement if it is long enough.
+func (m *meter) end(t time.Duration) error {
+	cpu, err := m.p.cpu()
+	if err != nil {
+		return err
+	}
+	used := cpu.minus(m.cpu)
+	if (m.r.Ops < leastOps || used.total() < m.length/10) && t < m.from+m.length+patience {
+		m.to = t + 10*time.Millisecond
+		return nil
+	}
+	m.measuring, m.over, m.to = false, true, now()
+	m.r.User, m.r.System, m.r.Load = used.user, used.system, threadCPU()-m.load
+	m.r.Seconds = (m.to - m.from).Seconds()
 	return nil
 }
 
@@ -93,8 +99,8 @@ func (m *meter) result(lost int) (result, error) {
 	switch {
 	case lost > 0:
 		m.r.Invalid = fmt.Sprintf("%d messages were lost", lost)
-	case m.r.Ops == 0:
-		m.r.Invalid = "nothing was done"
+	case m.r.Ops == 0 || m.r.User+m.r.System == 0:
+		m.r.Invalid = "the server has done nothing"
 	}
 	return m.r, nil
 }

@@ -171,7 +171,7 @@ var errEnded = errors.New("the server has closed the connection")
 // send sends b on s, and keeps what the socket does not take; b must not change until it is out.
 func (l *load) send(i int, b []byte) error {
 	s := l.socks[i]
-	n, err := unix.Write(s.fd, b)
+	n, err := send(s.fd, b)
 	switch {
 	case err == unix.EAGAIN:
 		n = 0
@@ -223,9 +223,9 @@ func (l *load) read(ev unix.EpollEvent) (messages int, err error) {
 		}
 	}
 	s := l.socks[ev.Fd]
-	n, err := unix.Read(s.fd, l.buf)
+	n, err := recv(s.fd, l.buf)
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
+	case err == unix.EAGAIN:
 		return 0, nil
 	case err != nil:
 		return 0, fmt.Errorf("read: %w", err)
@@ -240,9 +240,9 @@ func (l *load) message(i int) (head byte, p []byte, err error) {
 	s := l.socks[i]
 	var b []byte
 	for limit := now() + 10*time.Second; now() < limit; {
-		n, err := unix.Read(s.fd, l.buf)
+		n, err := recv(s.fd, l.buf)
 		switch {
-		case err == unix.EAGAIN || err == unix.EINTR:
+		case err == unix.EAGAIN:
 			unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}, 1000)
 			continue
 		case err != nil || n == 0:

@@ -10,8 +10,8 @@ import (
 
 // waking has a program measure its own wake-ups: from a goroutine, or a thread, into the loop. No load is on it.
 type waking struct {
-	cpus  string // that the program may use
-	procs int    // GOMAXPROCS
+	cpus  []int // that the program may use
+	procs int   // GOMAXPROCS
 	count int
 }
 

@@ -65,7 +65,7 @@ func (w wrk) run(p *process, length time.Duration) (result, error) {
 		}
 		args = append(args, "-s", file)
 	}
-	cmd := pinned(fmt.Sprint(loadCPU), "wrk", append(args, "http://"+p.addr+w.path)...)
+	cmd := pinned([]int{loadCPU}, "wrk", append(args, "http://"+p.addr+w.path)...)
 	return w.measure(cmd, p)
 }
 
@@ -93,7 +93,7 @@ func (w wrk) measure(cmd *exec.Cmd, p *process) (result, error) {
 	return r, nil
 }
 
-// parseWrk reads wrk's report.
+// parseWrk reads wrk's report. What it says of the slowest pipelined requests is at times 0, which is no figure.
 func parseWrk(out string) (r result) {
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)

@@ -21,6 +21,7 @@ type config struct {
 	rounds      int
 	length      time.Duration
 	json, chart string // files
+	perf        string // directory
 	list        bool
 }
 
@@ -33,6 +34,7 @@ func parse() (c config, err error) {
 	flag.DurationVar(&c.length, "time", time.Second, "length of one load; wrk takes whole seconds")
 	flag.StringVar(&c.json, "json", "", "`file` for all figures, - for standard output")
 	flag.StringVar(&c.chart, "chart", "bench.html", "`file` for the chart, empty for none")
+	flag.StringVar(&c.perf, "perf", "", "`directory` for a profile of each run, from perf record; profiling adds to the figures")
 	flag.BoolVar(&c.list, "list", false, "print the names of the works")
 	flag.Parse()
 	c.set = usually
@@ -77,20 +79,24 @@ func run(c config, w io.Writer) error {
 		return nil
 	}
 	raiseLimit()
-	provide(os.Stderr, tools(chosen)...)
+	needed := tools(chosen)
+	if c.perf != "" {
+		needed = append(needed, perf)
+	}
+	provide(os.Stderr, needed...)
 	chosen = possible(chosen)
 	bin, err := os.MkdirTemp("", "mangusta-bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(bin)
-	if err := build(bin, programs(chosen)); err != nil {
+	if err := build(bin, programs(chosen), c.perf != ""); err != nil {
 		return err
 	}
 	rep := newReport(c.rounds)
-	fmt.Fprintf(w, "%s, %s, median of %d rounds\n", rep.System, rep.Go, rep.Rounds)
+	fmt.Fprintf(w, "%s, %s, rounds: %d\n", rep.System, rep.Go, rep.Rounds)
 	for _, x := range chosen {
-		rep.add(x, x.rounds(bin, c.rounds, c.length)).print(w)
+		rep.add(x, x.rounds(bench{bin, c.perf}, c.rounds, c.length)).print(w)
 	}
 	return rep.save(c, w)
 }

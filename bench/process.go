@@ -15,24 +15,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	serverCPU = "0" // where there are two or more
-	loadCPU   = 1
-)
+// serverCPU and loadCPU are the first two processors that this process may use.
+var serverCPU, loadCPU = func() (int, int) {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil || set.Count() < 2 {
+		return 0, 0
+	}
+	var cpus []int
+	for i := 0; len(cpus) < 2; i++ {
+		if set.IsSet(i) {
+			cpus = append(cpus, i)
+		}
+	}
+	return cpus[0], cpus[1]
+}()
 
 // process is a running server.
 type process struct {
 	cmd  *exec.Cmd
 	addr string
+	said bytes.Buffer  // on standard error; to be read when it has stopped
 	took time.Duration // from exec until it accepted a connection
 }
 
 // pinned returns the command with its process bound to processors, where there are two or more.
-func pinned(cpus string, name string, args ...string) *exec.Cmd {
+func pinned(cpus []int, name string, args ...string) *exec.Cmd {
 	if runtime.NumCPU() < 2 || !have("taskset") {
 		return exec.Command(name, args...)
 	}
-	return exec.Command("taskset", append([]string{"-c", cpus, name}, args...)...)
+	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(cpus), " ", ","), "[]")
+	return exec.Command("taskset", append([]string{"-c", list, name}, args...)...)
 }
 
 // start runs a server on a free port, with one processor, and waits until it listens.
@@ -49,10 +61,10 @@ func start(bin string, s server) (*process, error) {
 	for i, a := range s.args {
 		args[i] = fill.Replace(a)
 	}
-	cmd := pinned(serverCPU, filepath.Join(bin, s.program), args...)
+	cmd := pinned([]int{serverCPU}, filepath.Join(bin, s.program), args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	cmd.Stderr = os.Stderr
 	p := &process{cmd: cmd, addr: addr}
+	cmd.Stderr = &p.said
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -66,7 +78,7 @@ func start(bin string, s server) (*process, error) {
 		time.Sleep(100 * time.Microsecond)
 	}
 	p.stop()
-	return nil, fmt.Errorf("%s does not listen on %s", s.name, addr)
+	return nil, fmt.Errorf("%s does not listen on %s\n%s", s.name, addr, p.said.Bytes())
 }
 
 func (p *process) stop() {
@@ -74,12 +86,41 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
+// profile has perf record the server until stop is called, into a file of dir. Without a dir it does nothing.
+func (p *process) profile(dir, name string) (stop func(), err error) {
+	if dir == "" {
+		return func() {}, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(dir, strings.ReplaceAll(name, "/", "-")+"-*.perf")
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	cmd := exec.Command("perf", "record", "-q", "-F", "1999", "-g", "-o", f.Name(), "-p", strconv.Itoa(p.cmd.Process.Pid))
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return func() {
+		cmd.Process.Signal(os.Interrupt) // it writes the file then
+		cmd.Wait()
+	}, nil
+}
+
 // usage is processor time.
 type usage struct{ user, system time.Duration }
 
 func (u usage) total() time.Duration { return u.user + u.system }
+
+// minus returns what has been used since before. The split is coarse, so in a short time one part may seem to shrink.
 func (u usage) minus(before usage) usage {
-	return usage{u.user - before.user, u.system - before.system}
+	d := usage{u.user - before.user, u.system - before.system}
+	if d.system < 0 {
+		d = usage{user: d.user + d.system}
+	}
+	return d
 }
 
 // cpu returns the processor time that all threads of the server have used so far. /proc/PID/stat tells how it splits

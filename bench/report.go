@@ -50,7 +50,7 @@ func newReport(rounds int) *report {
 	return &report{When: time.Now().UTC().Format(time.DateTime), System: system(), Go: runtime.Version(), Rounds: rounds}
 }
 
-var units = map[measure]string{perOperation: "CPU µs/op", perIdle: "bytes of RSS each", latency: "p50 in µs", footprint: "MiB"}
+var units = map[measure]string{perOperation: "CPU µs/op", perIdle: "bytes of RSS each", latency: "p50 in µs", footprint: "MiB", programSize: "MiB"}
 
 // cost is what a run is compared by.
 func (what measure) cost(r result) float64 {
@@ -59,7 +59,7 @@ func (what measure) cost(r result) float64 {
 		return r.Each
 	case latency:
 		return micros(r.P50)
-	case footprint:
+	case footprint, programSize:
 		return r.Size / (1 << 20)
 	}
 	return micros(r.User+r.System) / float64(max(r.Ops, 1))
@@ -149,23 +149,25 @@ func number(decimals int, f func(r row) float64) func(r row) string {
 	return func(r row) string { return fmt.Sprintf("%.*f", decimals, f(r)) }
 }
 
-// ratio leaves the cell empty where there is nothing to compare with.
-func ratio(f func(r row) float64) func(r row) string {
+// known leaves the cell empty where there is no figure.
+func known(decimals int, f func(r row) float64) func(r row) string {
 	return func(r row) string {
 		if f(r) == 0 {
 			return "-"
 		}
-		return fmt.Sprintf("%.2f", f(r))
+		return number(decimals, f)(r)
 	}
 }
+
+func ratio(f func(r row) float64) func(r row) string { return known(2, f) }
 
 func percent(f func(r row) float64) func(r row) string {
 	return func(r row) string { return fmt.Sprintf("%.0f%%", 100*f(r)) }
 }
 
 var (
-	p50     = column{"p50 µs", number(1, func(r row) float64 { return r.P50 })}
-	p99     = column{"p99 µs", number(1, func(r row) float64 { return r.P99 })}
+	p50     = column{"p50 µs", known(1, func(r row) float64 { return r.P50 })}
+	p99     = column{"p99 µs", known(1, func(r row) float64 { return r.P99 })}
 	rss     = column{"RSS MiB", number(1, func(r row) float64 { return r.RSS })}
 	toFloor = column{"/floor", ratio(func(r row) float64 { return r.Floor })}
 	toOurs  = column{"/mangusta", ratio(func(r row) float64 { return r.Mangusta })}
@@ -179,9 +181,10 @@ var (
 			p50, p99, rss, toFloor, toOurs,
 			{"server CPU", percent(func(r row) float64 { return r.Busy })}, {"load CPU", percent(func(r row) float64 { return r.Load })},
 		},
-		perIdle:   {costOf("bytes each", 0), rss, toOurs},
-		latency:   {p50, p99, toFloor, toOurs},
-		footprint: {costOf("MiB", 2), {"start ms", number(1, func(r row) float64 { return r.P50 / 1000 })}, rss, toOurs},
+		perIdle:     {costOf("bytes each", 0), rss, toOurs},
+		latency:     {p50, p99, toFloor, toOurs},
+		footprint:   {costOf("MiB", 2), {"start ms", number(1, func(r row) float64 { return r.P50 / 1000 })}, rss, toOurs},
+		programSize: {costOf("MiB", 2), toOurs},
 	}
 )
 

@@ -7,13 +7,14 @@ import (
 	"os/exec"
 )
 
-// A tool is a program that the harness runs, and the Debian package that has it.
-type tool struct{ name, pkg string }
+// A tool is a program that the harness runs, the Debian packages that have it, and what happens without it.
+type tool struct{ name, pkgs, without string }
 
 var (
-	gcc     = tool{"gcc", "gcc libc6-dev"}
-	wrkTool = tool{"wrk", "wrk"}
-	taskset = tool{"taskset", "util-linux"}
+	gcc     = tool{"gcc", "gcc libc6-dev", "the floor is left out"}
+	wrkTool = tool{"wrk", "wrk", "the works over HTTP are left out"}
+	taskset = tool{"taskset", "util-linux", "servers and load share the processors"}
+	perf    = tool{"perf", "linux-perf", "nothing runs"}
 )
 
 func have(name string) bool {
@@ -27,7 +28,7 @@ func provide(w io.Writer, tools ...tool) {
 		if have(t.name) {
 			continue
 		}
-		install := "apt-get install -y " + t.pkg
+		install := "apt-get install -y " + t.pkgs
 		if os.Geteuid() == 0 && have("apt-get") {
 			fmt.Fprintf(w, "%s is missing: %s\n", t.name, install)
 			out, err := exec.Command("sh", "-c", "apt-get update -q && DEBIAN_FRONTEND=noninteractive "+install).CombinedOutput()
@@ -36,7 +37,7 @@ func provide(w io.Writer, tools ...tool) {
 			}
 		}
 		if !have(t.name) {
-			fmt.Fprintf(w, "%s is missing, and what needs it is left out. Install it with: %s\n", t.name, install)
+			fmt.Fprintf(w, "%s is missing: %s. Install it with: %s\n", t.name, t.without, install)
 		}
 	}
 }

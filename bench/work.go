@@ -20,9 +20,16 @@ type work struct {
 	title   string
 	what    measure
 	pick    picked
+	once    bool // does not vary: one round is enough
 	needs   []tool
 	servers []server
-	run     func(bin string, s server, length time.Duration) (result, error)
+	run     func(b bench, s server, length time.Duration) (result, error)
+}
+
+// bench is what every run has.
+type bench struct {
+	bin  string // directory of the programs
+	perf string // directory for profiles, empty for none
 }
 
 // measure is what the figures of a work are about.
@@ -33,6 +40,7 @@ const (
 	perIdle                     // memory of an idle connection
 	latency                     // of a wake-up
 	footprint                   // of a program: its size, its start, its memory
+	programSize                 // its size alone
 )
 
 // picked is when a work is part of a run that does not name it.
@@ -50,20 +58,30 @@ type loader interface {
 }
 
 // under returns a work's run function: start the server, put the load on it, stop it.
-func under(l loader) func(string, server, time.Duration) (result, error) {
-	return func(bin string, s server, length time.Duration) (result, error) {
-		p, err := start(bin, s)
+func under(l loader) func(bench, server, time.Duration) (result, error) {
+	return func(b bench, s server, length time.Duration) (result, error) {
+		p, err := start(b.bin, s)
 		if err != nil {
 			return result{}, err
 		}
-		defer p.stop()
-		return l.run(p, length)
+		stop, err := p.profile(b.perf, s.name)
+		if err != nil {
+			p.stop()
+			return result{}, err
+		}
+		r, err := l.run(p, length)
+		stop()
+		p.stop()
+		if err != nil && p.said.Len() > 0 {
+			err = fmt.Errorf("%w; it said: %.500s", err, p.said.Bytes())
+		}
+		return r, err
 	}
 }
 
 // works returns all works in the order in which they run.
 func works() []work {
-	return slices.Concat(httpWorks(), websocketWorks(), broadcastWorks(), restWorks())
+	return slices.Concat(httpWorks(), websocketWorks(), broadcastWorks(), restWorks(), sizeWorks())
 }
 
 // choose returns the works whose name matches only, or those of the set when it is nil, with the servers that match peers.
@@ -128,11 +146,14 @@ func tools(ws []work) []tool {
 }
 
 // rounds runs each server of w in turn, n times.
-func (w work) rounds(bin string, n int, length time.Duration) [][]result {
+func (w work) rounds(b bench, n int, length time.Duration) [][]result {
+	if w.once {
+		n = 1
+	}
 	runs := make([][]result, len(w.servers))
 	for range n {
 		for i, s := range w.servers {
-			r, err := w.run(bin, s, length)
+			r, err := w.run(b, s, length)
 			if err != nil {
 				r = result{Invalid: err.Error()}
 			}

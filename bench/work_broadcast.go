@@ -24,7 +24,7 @@ func broadcastWork(b broadcast, publisher string) work {
 		servers = append(servers, server{s.name, s.program, append(s.args, "-publisher", publisher)})
 	}
 	w := work{name: fmt.Sprintf("broadcast-%s-%dx%d", size(b.size), b.subs, b.inFlight), servers: servers, run: under(b)}
-	how, from, others := "", "the loop, or the reading goroutine", 0
+	how, from, others := "", "its handler", 0
 	if b.size != 64 {
 		others++
 	}
@@ -44,7 +44,7 @@ func broadcastWork(b broadcast, publisher string) work {
 		w.name += "-goroutine"
 		from = "another goroutine"
 	}
-	w.title = fmt.Sprintf("broadcast of %d bytes%s to %d subscribers, %d in flight, published from %s; for each delivery",
+	w.title = fmt.Sprintf("broadcast of %d bytes%s to %d subscribers, %d in flight, published by %s; each delivery",
 		b.size, how, b.subs, b.inFlight, from)
 	switch others {
 	case 0:

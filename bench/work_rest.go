@@ -22,21 +22,20 @@ func restWorks() []work {
 			servers: pollers(), run: under(echo{conns: 500, active: 500, size: 64})},
 	}
 	for _, cpus := range []int{1, 2} {
-		w := waking{cpus: serverCPU, procs: cpus, count: 20_000}
+		w := waking{cpus: []int{serverCPU, loadCPU}[:cpus], procs: cpus, count: 20_000}
 		pick := always
 		if cpus == 2 {
-			w.cpus = fmt.Sprintf("%s,%d", serverCPU, loadCPU)
 			pick = usually
 		}
 		ws = append(ws, work{name: fmt.Sprintf("wake-%d", cpus), what: latency, pick: pick,
-			title:   fmt.Sprintf("wake-up from a goroutine to a handler on the loop, %d processors", cpus),
+			title:   fmt.Sprintf("wake-up from a goroutine to a handler on the loop, processors: %d", cpus),
 			servers: []server{{"floor", floorName, []string{"wake"}}, {"mangusta", "mangusta", []string{"-wake"}}},
-			run:     func(bin string, s server, _ time.Duration) (result, error) { return w.run(bin, s) }})
+			run:     func(b bench, s server, _ time.Duration) (result, error) { return w.run(b.bin, s) }})
 	}
 	return append(ws, work{name: "footprint", title: "size of the stripped static binary, start-up time, memory when started and idle",
-		what: footprint, pick: usually, run: measureFootprint,
+		what: footprint, once: true, pick: usually, run: measureFootprint,
 		servers: []server{
-			peer("mangusta HTTP only", "httponly"),
+			{"mangusta HTTP only", "httponly", []string{"http://ADDR"}},
 			{"mangusta hello", "hello", []string{"http://ADDR"}},
 			peer("fasthttp", "fasthttp"), peer("net/http", "nethttp"), peer("gws", "gws"), peer("gorilla", "gorilla"),
 			peer("coder", "coder"), peer("gobwas", "gobwas"), peer("gnet", "gnet"), peer("nbio", "nbio"),
@@ -44,12 +43,12 @@ func restWorks() []work {
 }
 
 // measureFootprint starts the server, lets it rest, and looks at it.
-func measureFootprint(bin string, s server, _ time.Duration) (result, error) {
-	info, err := os.Stat(filepath.Join(bin, s.program))
+func measureFootprint(b bench, s server, _ time.Duration) (result, error) {
+	info, err := os.Stat(filepath.Join(b.bin, s.program))
 	if err != nil {
 		return result{}, err
 	}
-	p, err := start(bin, s)
+	p, err := start(b.bin, s)
 	if err != nil {
 		return result{}, err
 	}

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // websocketServers echo on /ws.
 func websocketServers() []server {
@@ -8,19 +11,20 @@ func websocketServers() []server {
 		peer("gobwas", "gobwas"), peer("nbio", "nbio")}
 }
 
-// without returns the servers that are not named.
-func without(servers []server, names ...string) []server {
-	var left []server
-next:
-	for _, s := range servers {
-		for _, n := range names {
-			if s.name == n {
-				continue next
-			}
+// withBuffer returns the servers, the named ones with buffers that a large message fits into.
+func withBuffer(servers []server, bytes int, names ...string) []server {
+	left := slices.Clone(servers)
+	for i, s := range left {
+		if slices.Contains(names, s.name) {
+			left[i].args = append(slices.Clone(s.args), "-buffer", fmt.Sprint(bytes))
 		}
-		left = append(left, s)
 	}
 	return left
+}
+
+// without returns the servers that are not named.
+func without(servers []server, names ...string) []server {
+	return slices.DeleteFunc(slices.Clone(servers), func(s server) bool { return slices.Contains(names, s.name) })
 }
 
 // websocketWorks are echoes, and what idle connections cost.
@@ -32,8 +36,12 @@ func websocketWorks() []work {
 		if n == 64 {
 			pick = always
 		}
+		servers := all
+		if n > 4096 { // what most have as their buffer
+			servers = withBuffer(all, n+64, "gws", "gorilla", "gobwas")
+		}
 		ws = append(ws, work{name: "ws-" + size(n), title: fmt.Sprintf("WebSocket echo of %d bytes, 64 connections", n), pick: pick,
-			servers: all, run: under(echo{conns: 64, active: 64, size: n})})
+			servers: servers, run: under(echo{conns: 64, active: 64, size: n})})
 	}
 	ws = append(ws, work{name: "ws-1k-deflated", title: "WebSocket echo of 1024 bytes, permessage-deflate without takeover, 64 connections",
 		pick: usually, servers: without(all, "floor", "gobwas"), run: under(echo{conns: 64, active: 64, size: 1 << 10, deflated: true})})
@@ -42,6 +50,6 @@ func websocketWorks() []work {
 			title:   fmt.Sprintf("WebSocket echo of 64 bytes on 100 of %d connections", n),
 			servers: all, run: under(echo{conns: n, active: 100, size: 64})})
 	}
-	return append(ws, work{name: "idle", title: "10,000 idle WebSockets", what: perIdle, pick: usually,
+	return append(ws, work{name: "idle", title: "10,000 idle WebSockets", what: perIdle, once: true, pick: usually,
 		servers: without(all, "floor"), run: under(idle{conns: 10_000})})
 }

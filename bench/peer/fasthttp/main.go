@@ -3,29 +3,31 @@
 package main
 
 import (
+	"bytes"
 	"log"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/seed4930a636/mangusta/bench/peer/internal/setup"
 )
 
+var static, users, posts, slash = []byte("/static/"), []byte("/users/"), []byte("posts/"), []byte("/")
+
 func main() {
 	f := setup.Parse()
-	fs := &fasthttp.FS{Root: f.Dir, PathRewrite: fasthttp.NewPathSlashesStripper(1), SkipCache: false}
-	static := fs.NewRequestHandler()
+	fs := &fasthttp.FS{Root: f.Dir, PathRewrite: fasthttp.NewPathSlashesStripper(1)}
+	file := fs.NewRequestHandler()
 	s := &fasthttp.Server{
 		Handler: func(ctx *fasthttp.RequestCtx) {
-			switch path := string(ctx.Path()); {
-			case path == "/plaintext":
+			switch path := ctx.Path(); {
+			case string(path) == "/plaintext":
 				ctx.SetContentType("text/plain")
 				ctx.SetBody(setup.Hello)
-			case path == "/echo":
+			case string(path) == "/echo":
 				ctx.SetContentType("application/octet-stream")
 				ctx.SetBody(ctx.PostBody())
-			case f.Dir != "" && strings.HasPrefix(path, "/static/"):
-				static(ctx)
+			case f.Dir != "" && bytes.HasPrefix(path, static):
+				file(ctx)
 			default:
 				post(ctx, path)
 			}
@@ -37,14 +39,15 @@ func main() {
 }
 
 // post answers GET /users/{user}/posts/{post}.
-func post(ctx *fasthttp.RequestCtx, path string) {
-	rest, ok := strings.CutPrefix(path, "/users/")
-	user, rest, ok1 := strings.Cut(rest, "/")
-	id, ok2 := strings.CutPrefix(rest, "posts/")
-	if !ok || !ok1 || !ok2 || !ctx.IsGet() || strings.Contains(id, "/") {
+func post(ctx *fasthttp.RequestCtx, path []byte) {
+	rest, ok := bytes.CutPrefix(path, users)
+	user, rest, ok1 := bytes.Cut(rest, slash)
+	id, ok2 := bytes.CutPrefix(rest, posts)
+	if !ok || !ok1 || !ok2 || !ctx.IsGet() || bytes.Contains(id, slash) {
 		ctx.NotFound()
 		return
 	}
 	ctx.SetContentType("application/json")
-	ctx.Response.SetBodyRaw(setup.AppendPost(nil, user, id))
+	var b [128]byte
+	ctx.SetBody(setup.AppendPost(b[:0], user, id))
 }

@@ -17,6 +17,9 @@ import (
 
 func main() {
 	f := setup.Parse()
+	if f.Buffer == 0 {
+		f.Buffer = 4096
+	}
 	s := &subs{conns: make(map[net.Conn]bool)}
 	publish := f.Publisher(s.publish)
 	l, err := net.Listen("tcp", f.Listen)
@@ -28,7 +31,7 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		go s.serve(c, publish)
+		go s.serve(c, f.Buffer, publish)
 	}
 }
 
@@ -51,7 +54,7 @@ func (s *subs) publish(p []byte) {
 	}
 }
 
-func (s *subs) serve(c net.Conn, publish func([]byte)) {
+func (s *subs) serve(c net.Conn, buffer int, publish func([]byte)) {
 	defer c.Close()
 	sub := false
 	u := ws.Upgrader{OnRequest: func(uri []byte) error {
@@ -71,7 +74,7 @@ func (s *subs) serve(c net.Conn, publish func([]byte)) {
 			s.mu.Unlock()
 		}()
 	}
-	r, w := bufio.NewReader(c), bufio.NewWriter(c)
+	r, w := bufio.NewReaderSize(c, buffer), bufio.NewWriterSize(c, buffer)
 	read(r, func(op ws.OpCode, p []byte) error {
 		if sub {
 			publish(p)

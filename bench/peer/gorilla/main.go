@@ -1,5 +1,6 @@
 // Command gorilla is the peer for gorilla/websocket: the echo loop and the chat hub of its examples, the hub with
-// PreparedMessage. Buffers of size 0 are those of net/http, as its documentation advises.
+// PreparedMessage. Buffers of size 0 are those of net/http, as its documentation advises; for large messages it advises
+// buffers of their size.
 package main
 
 import (
@@ -15,6 +16,7 @@ var upgrader = websocket.Upgrader{EnableCompression: true, CheckOrigin: func(*ht
 
 func main() {
 	f := setup.Parse()
+	upgrader.ReadBufferSize, upgrader.WriteBufferSize = f.Buffer, f.Buffer
 	h := &hub{clients: make(map[*client]bool), register: make(chan *client), unregister: make(chan *client),
 		messages: make(chan *websocket.PreparedMessage, 256)}
 	go h.run()

@@ -58,6 +58,7 @@ func (s *subs) broadcast(p []byte) {
 
 func main() {
 	f := setup.Parse()
+	option.ReadBufferSize, option.WriteBufferSize = f.Buffer, f.Buffer
 	s := &subs{conns: make(map[*gws.Conn]bool)}
 	s.publish = f.Publisher(s.broadcast)
 	handle("/ws", gws.NewUpgrader(echo{}, option))

@@ -3,27 +3,32 @@ package main
 
 import (
 	"context"
-	"log"
+	"os"
 
-	"github.com/seed4930a636/mangusta/bench/peer/internal/setup"
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
 func main() {
-	f := setup.Parse()
+	if err := serve(os.Args[1]); err != nil {
+		os.Stderr.WriteString(err.Error() + "\n")
+		os.Exit(1)
+	}
+}
+
+func serve(url string) error {
 	m, err := mgr.New(mgr.Options{})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	_, err = http.Listen(m, "tcp://"+f.Listen, func(c *conn.Conn, ev conn.Event) {
+	_, err = http.Listen(m, url, func(c *conn.Conn, ev conn.Event) {
 		if _, ok := ev.(*http.Message); ok {
-			http.ReplyBytes(c, 200, "text/plain", setup.Hello)
+			http.Reply(c, 200, "text/plain", "Hello, %s!\n", c.RemoteAddr())
 		}
 	})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	log.Fatal(m.Run(context.Background()))
+	return m.Run(context.Background())
 }

@@ -9,10 +9,11 @@ import (
 // Hello is the body of /plaintext.
 var Hello = []byte("Hello, World!")
 
-// Flags are those of every peer. One that does not serve files or broadcast ignores Dir and InLoop.
+// Flags are those of every peer. One that does not serve files, or does not broadcast, ignores what is for that.
 type Flags struct {
 	Listen string
 	Dir    string
+	Buffer int // bytes, for reading and for writing, where a library has buffers for each connection; 0 means its default
 	InLoop bool
 }
 
@@ -22,6 +23,7 @@ func Parse() Flags {
 	publisher := flag.String("publisher", "loop", "`who` publishes what comes on /sub: loop, the handler that read it, or goroutine, another one")
 	flag.StringVar(&f.Listen, "listen", "127.0.0.1:9001", "`address` to listen on")
 	flag.StringVar(&f.Dir, "dir", "", "`directory` whose files /static/ serves")
+	flag.IntVar(&f.Buffer, "buffer", 0, "`bytes` of each connection's read and write buffers")
 	flag.Parse()
 	if *publisher != "loop" && *publisher != "goroutine" {
 		log.Fatalf("-publisher %s", *publisher)

@@ -14,18 +14,24 @@ import (
 func Mux(f setup.Flags) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /plaintext", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain")
-		w.Write(setup.Hello)
+		reply(w, "text/plain", setup.Hello)
 	})
 	mux.HandleFunc("POST /echo", echo)
 	mux.HandleFunc("GET /users/{user}/posts/{post}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Write(setup.AppendPost(nil, r.PathValue("user"), r.PathValue("post")))
+		reply(w, "application/json", setup.AppendPost(make([]byte, 0, 128), r.PathValue("user"), r.PathValue("post")))
 	})
 	if f.Dir != "" {
 		mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServer(http.Dir(f.Dir))))
 	}
 	return mux
+}
+
+// reply gives the length, since otherwise nbio sends all replies chunked, and net/http large ones.
+func reply(w http.ResponseWriter, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body)
 }
 
 // echo reads the whole body, whose length the load gives, into a pooled buffer, and writes it back.
@@ -44,9 +50,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.ReadFull(r.Body, body); err != nil {
 		return
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(n)) // else a large reply goes out chunked
-	w.Write(body)
+	reply(w, "application/octet-stream", body)
 }
 
 const maxEcho = 64 << 20
