@@ -186,11 +186,7 @@ func (x *exchange) hold(c *conn.Conn) {
 // finish ends an exchange whose answer is queued.
 func (x *exchange) finish(c *conn.Conn) result {
 	if x.is(closing) {
-		if x.is(polite) && x.phase >= phaseAnswer && c.Recv.Len() == 0 {
-			drain(c)
-		} else {
-			linger(c)
-		}
+		linger(c)
 	}
 	if x.is(holding) {
 		c.Unhold()
@@ -220,7 +216,6 @@ func (x *exchange) early(c *conn.Conn) result {
 		return x.finish(c)
 	case x.is(closing):
 		// The rest of the body stays where it is until the reply is complete: it is too much to throw away.
-		x.flags &^= polite
 		x.hold(c)
 		x.phase = phaseAnswer
 		x.beat(c)
