@@ -9,6 +9,7 @@ import (
 var (
 	errSlowHead = &refusal{408, "head took too long"}
 	errSlowBody = &refusal{408, "body came too slowly"}
+	errCutShort = &refusal{400, "ended by the client before it was complete"}
 	errNoAnswer = &refusal{503, "not answered in time"}
 )
 
@@ -30,8 +31,9 @@ func (x *exchange) readHead(c *conn.Conn) result {
 	}
 	if n == 0 {
 		if c.PeerDone() {
-			drain(c)
-		} else if fresh {
+			return x.broken(c)
+		}
+		if fresh {
 			c.SetDeadline(x.srv.opts.HeadTimeout)
 		}
 		return wait
@@ -124,18 +126,19 @@ func (x *exchange) readTrailers(b []byte, offset int) (int, error) {
 // starved waits for more of the body, unless there is none to come.
 func (x *exchange) starved(c *conn.Conn) result {
 	if c.PeerDone() {
-		x.broken(c)
+		return x.broken(c)
 	}
 	return wait
 }
 
-// broken ends a connection whose client finished sending in the middle of a request.
-func (x *exchange) broken(c *conn.Conn) {
-	if x.is(begun) {
-		x.cut(c)
-	} else {
+// broken ends a connection whose client finished sending in the middle of a request. RFC 9112 8: it may still want to
+// know that the request was not carried out. Behind one empty line there is no request.
+func (x *exchange) broken(c *conn.Conn) result {
+	if x.p.step == stepStart || x.p.step == stepStartLF {
 		drain(c)
+		return wait
 	}
+	return x.refuse(c, errCutShort)
 }
 
 // deliver emits the Message. Its body ends at the offset end, and what was sent of the request at total.
@@ -276,9 +279,11 @@ func (x *exchange) refuse(c *conn.Conn, err error) result {
 	if !c.IsOpen() {
 		return wait
 	}
-	if e.status == 408 || e.status == 503 {
+	switch {
+	case e == errCutShort: // the reason is the end that the peer has made
+	case e.status == 408 || e.status == 503:
 		c.SetReason(conn.DeadlineOver)
-	} else {
+	default:
 		c.SetReason(conn.Protocol)
 	}
 	x.dropSink(e)
