@@ -64,10 +64,7 @@ func expectProbes() []probe {
 		{"twice", postLine + "Expect: 100-continue\nExpect: 100-continue\nContent-Length: 5\n\nhello", "200", nil},
 		{"with HTTP/1.0", "POST /echo HTTP/1.0\nExpect: 100-continue\nContent-Length: 5\n\nhello", "200!", []string{"=hello"}},
 		{"too large", postLine + "Expect: 100-continue\nContent-Length: 2000001\n\n", "413!", nil},
-		{"refused", "POST /nothing HTTP/1.1\nHost: h\nExpect: 100-continue\nContent-Length: 5\n\n", "404!", nil},
 		{"refused, with the body there", "POST /nothing HTTP/1.1\nHost: h\nExpect: 100-continue\nContent-Length: 5\n\nhello", "404", nil},
-		{"method refused", "POST /plaintext HTTP/1.1\nHost: h\nExpect: 100-continue\nContent-Length: 5\n\n", "405!", []string{"Allow: GET, HEAD, OPTIONS"}},
-		{"method refused, a file", "PUT /static/a.txt HTTP/1.1\nHost: h\nExpect: 100-continue\nContent-Length: 5\n\n", "405!", []string{"Allow: GET, HEAD"}},
 	}
 	for _, v := range []string{"100-continue, foo", "foo", "100-continued", "100", "continue", "200-ok", "100-continue;a=b", "100-continue foo", "\"100-continue\"", "foo=bar", "100-continue\nExpect: foo"} {
 		ps = append(ps, probe{fmt.Sprintf("unknown %q", v), postLine + "Expect: " + v + "\nContent-Length: 5\n\nhello" + smuggled, "417!", nil})
@@ -204,6 +201,18 @@ func TestProbeContinue(t *testing.T) {
 			c.Write(append(body.bytes(), marker...))
 			if err := p.judge("200", false, c.readAll()); err != nil {
 				t.Error(err)
+			}
+		}
+		for line, status := range map[string]string{"POST /nothing": "404", "PUT /plaintext": "405", "PUT /static/a.txt": "405", "POST /ws": "405"} {
+			for _, framing := range []string{"Content-Length: 5\n\n", "Transfer-Encoding: chunked\n\n"} {
+				p := probe{send: line + " HTTP/1.1\nHost: h\nExpect: 100-continue\n" + framing}
+				out, err := talk(addr, false, p.bytes())
+				if err == nil {
+					err = p.judge(status, true, out)
+				}
+				if err != nil {
+					t.Errorf("%s: %v", line, err)
+				}
 			}
 		}
 	})

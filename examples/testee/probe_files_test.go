@@ -25,7 +25,7 @@ func routeProbes() []probe {
 		{"POST to 204", "POST /status/204 HTTP/1.1" + rest, "405", []string{"Allow: GET, HEAD, OPTIONS"}},
 		{"nothing", get("/"), "404", nil},
 		{"no WebSocket", get("/ws"), "426", []string{"Upgrade: websocket", "Connection: Upgrade"}},
-		{"WebSocket with POST", "POST /ws HTTP/1.1" + rest, "405", []string{"Allow: GET"}},
+		{"WebSocket with POST", "POST /ws HTTP/1.1" + rest, "405", []string{"Allow: GET, OPTIONS"}},
 		{"WebSocket with HTTP/1.0 (RFC 9110 7.8)", "GET /ws HTTP/1.0\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\n\n", "400!", nil},
 	}
 }
