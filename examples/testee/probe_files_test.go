@@ -56,6 +56,7 @@ func fileProbes() []probe {
 		{"Latin-1", get("%e4.txt"), "404", nil},
 		{"CR LF in the name", get("cr%0D%0ASet-Cookie:%20a=b.txt"), "200", []string{"!Set-Cookie", "=split"}},
 		{"CR LF in the name of nothing", get("%0D%0ASet-Cookie:%20a=b"), "404", []string{"!Set-Cookie"}},
+		{"CR LF in the name of a directory", get("d%0D%0ASet-Cookie:%20a=b"), "301", []string{"!Set-Cookie", "Location: /static/d%0D%0ASet-Cookie:%20a=b/"}},
 		{"dots inside a name", get("x..y.txt"), "200", []string{"=dots"}},
 		{"link inside", get("in.txt"), "200", []string{"=" + alphabet}},
 		{"directory with an index", get("sub/"), "200", []string{"Content-Type: text/html; charset=utf-8", "=index"}},

@@ -239,7 +239,8 @@ func probeFiles(t *testing.T) string {
 		"ä.txt": "utf-8", "cr\r\nSet-Cookie: a=b.txt": "split", "x..y.txt": "dots", ".hidden": "no", ".dir/a.txt": "no",
 		"sub/index.html": "index", "bare/b.txt": "b", "z.js": "plain", "z.js.gz": "zipped", "z.js.br": "brotli", "only.css.gz": "zipped css",
 		"type.unknown": "x", "noext": "x", "big.bin": strings.Repeat("0123456789abcdef", 20_000), "we[i]rd;a=b,c.txt": "weird",
-		"evil.example/index.html": "host"}
+		"evil.example/index.html":         "host",
+		"d\r\nSet-Cookie: a=b/index.html": "split"}
 	for name, content := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
