@@ -100,7 +100,7 @@ func TestProbeTruncatedFile(t *testing.T) {
 				t.Errorf("%d bytes, %v", n, err)
 			}
 			p := probe{send: getLine + "\n", want: "200"}
-			if err := p.run(addr); err != nil {
+			if err := p.run(addr, false); err != nil {
 				t.Error(err)
 			}
 		})
