@@ -24,9 +24,6 @@ func (x *exchange) readHead(c *conn.Conn) result {
 		err = x.take(b, n)
 	}
 	if err != nil {
-		if string(x.p.method.of(b)) == "HEAD" {
-			x.flags |= isHead
-		}
 		return x.refuse(c, err)
 	}
 	if n == 0 {
@@ -273,6 +270,9 @@ func (x *exchange) skip(c *conn.Conn) result {
 func (x *exchange) refuse(c *conn.Conn, err error) result {
 	e := err.(*refusal)
 	x.flags = x.flags&^live | closing
+	if x.phase == phaseHead && string(x.p.method.of(c.Recv.Bytes())) == "HEAD" {
+		x.flags |= isHead // though the rest of the head is not known, or wrong
+	}
 	bad := &x.srv.bad
 	*bad = BadRequest{Status: e.status, Err: e}
 	c.Emit(bad)

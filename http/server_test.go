@@ -342,6 +342,14 @@ func TestRefusalOfHEADHasNoBody(t *testing.T) {
 	tc = newTest(t, Options{}, nil)
 	tc.send("HEAD / HTTP/1.1\r\nHost : a\r\n\r\n")
 	tc.wantReply("HTTP/1.1 400 Bad Request\nContent-Type: text/plain; charset=utf-8\nContent-Length: 16\nConnection: close\n\n")
+	tc = newTest(t, Options{}, nil)
+	tc.send("HEAD / HTTP/1.1\r\nHo")
+	tc.end()
+	tc.wantReply("HTTP/1.1 400 Bad Request\nContent-Type: text/plain; charset=utf-8\nContent-Length: 16\nConnection: close\n\n")
+	tc = newTest(t, Options{}, nil)
+	tc.send("HEAD / HTTP/1.1\r\nHo")
+	tc.sleep(11 * time.Second)
+	tc.wantReply("HTTP/1.1 408 Request Timeout\nContent-Type: text/plain; charset=utf-8\nContent-Length: 20\nConnection: close\n\n")
 }
 
 func TestRefusalComesBehindEarlierAnswers(t *testing.T) {

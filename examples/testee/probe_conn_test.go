@@ -113,6 +113,7 @@ func TestProbeHalfClose(t *testing.T) {
 		{"behind the request line", "GET /plaintext HTTP/1.1\n", "400!", nil},
 		{"inside a field", getLine + "a: b", "400!", nil},
 		{"before the last line end", getLine, "400!", nil},
+		{"inside a HEAD request", "HEAD /plaintext HTTP/1.1\n", "400!", nil},
 		{"before the last LF", getLine + "\r", "400!", nil},
 		{"inside a body", postLine + "Content-Length: 5\n\nhell", "400!", nil},
 		{"before a body", postLine + "Content-Length: 5\n\n", "400!", nil},
@@ -226,6 +227,7 @@ func TestProbeSlowClients(t *testing.T) {
 	cases := []struct{ name, send, drip string }{
 		{"stalled request line", "GET /pla", ""},
 		{"stalled head", getLine, ""},
+		{"stalled HEAD request", "HEAD /plaintext HTTP/1.1\n", ""},
 		{"dripping head", getLine + "a: ", "b"},
 		{"stalled body", postLine + "Content-Length: 5\n\nhell", ""},
 		{"dripping body", postLine + "Content-Length: 99999\n\n", "x"},

@@ -122,7 +122,7 @@ func talk(addr string, fin bool, pieces ...[]byte) ([]byte, error) {
 		return nil, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
 	go func() {
 		for _, p := range pieces {
 			c.Write(p)
