@@ -26,7 +26,6 @@ const (
 	closing                      // the connection closes behind the answer
 	holding                      // Hold is in force
 	isHead                       // the method is HEAD
-	polite                       // the client knows that the connection closes: it asked for it
 	streamed                     // the handler wants the body as it comes: Stream or SaveBody was called
 	ownLimit                     // SetMaxBody was called
 	begun                        // the head of a reply is queued, and End has not been called
@@ -160,7 +159,7 @@ func (x *exchange) take(b []byte, n int) error {
 		return err
 	}
 	if x.f.close || x.p.minor == 0 && !x.f.keep {
-		x.flags |= closing | polite
+		x.flags |= closing
 	}
 	if t := x.tally; t != nil {
 		if t.served++; t.served >= x.srv.opts.MaxRequests {
@@ -180,6 +179,9 @@ func (x *exchange) look(b []byte) error {
 	r.Target = x.p.target.of(b)
 	u, err := parseTarget(r.Method, r.Target)
 	if err != nil {
+		return err
+	}
+	if err := u.allowed(&x.srv.opts); err != nil {
 		return err
 	}
 	r.Minor, r.Query, r.raw = int(x.p.minor), u.query, u.path
