@@ -47,9 +47,9 @@ func (u *subscriber) covered(s *subscription, m *message) bool {
 		if x == s {
 			return false
 		}
-		greets := x.lasts && s.lasts && m.at <= x.start
-		if (greets || m.at > x.start && m.at <= x.until) && Match(x.pattern, m.Topic) && x.wants(m) {
-			return true
+		greets := x.lasts && s.lasts // with the last message of a topic, which m is then
+		if (greets || m.at > x.start) && Match(x.pattern, m.Topic) && x.wants(m) && m.at <= max(x.start, x.until) {
+			return true // until is looked at last: a filter may have unsubscribed
 		}
 	}
 	return false
@@ -167,6 +167,10 @@ func (u *subscriber) pump() {
 	defer u.l.show()
 	for u.waiting > 0 || u.behind > 0 {
 		s, m := u.next()
+		if m == nil && u.behind > 0 { // on the loop's queue, or because a filter has subscribed
+			u.soon()
+			return
+		}
 		if m == nil {
 			break
 		}
@@ -214,7 +218,7 @@ func (u *subscriber) settle() {
 			u.subs = slices.Delete(u.subs, i, i+1)
 		}
 	}
-	u.busy = false
+	u.busy = u.waiting > 0 || u.behind > 0 // EncodeMissed may have subscribed
 	if len(u.subs) == 0 {
 		u.dropAll()
 	}
@@ -239,11 +243,12 @@ func (u *subscriber) next() (from *subscription, first *message) {
 	return from, first
 }
 
-// readHistory sets s.ahead to the next message of history, or makes s live when there is none.
+// readHistory sets s.ahead to the next message of history. When there is none, s is live, or has to wait for the loop.
 func (s *subscription) readHistory() {
 	u := s.to
-	for s.behind {
-		m := u.l.hub.nextOf(s)
+	for more := true; more && s.behind; {
+		var m *message
+		m, more = u.l.hub.nextOf(s)
 		if m != nil && u.id != m.except && !u.covered(s, m) && s.wants(m) {
 			s.ahead = m
 			return

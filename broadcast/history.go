@@ -196,35 +196,38 @@ func (y *history) after(pattern string, cursor, bound uint64) (m *message, upTo 
 	return nil, bound
 }
 
-// nextOf returns the next message of history that s has not read, or nil: there is none, and s is live, or it is to be called
-// again.
-func (h *Hub) nextOf(s *subscription) *message {
+// nextOf returns the next message of history for s, nil when it has looked at some without finding one. more says that there may be
+// others; when there are none, s is live. A newcomer waits for what the loop has yet to distribute: another subscription, which
+// could end before, would bring it.
+func (h *Hub) nextOf(s *subscription) (m *message, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	bound := min(s.to.l.position(), s.until)
+	position := s.to.l.position()
+	end := min(position, s.until)
 	if s.lasts {
-		bound = s.start
+		end = s.start
 	}
+	bound := min(position, end)
 	m, upTo := h.history.after(s.pattern, s.cursor, bound)
 	s.cursor = max(s.cursor, upTo)
 	s.untold.N += s.missed
 	s.missed = 0
 	switch {
+	case m == nil && s.cursor >= end:
+		s.from = max(s.start, end)
+		h.caughtUp(s)
+		return nil, false
 	case m == nil:
-		if s.cursor >= bound {
-			s.from = max(s.start, bound)
-			h.caughtUp(s)
-		}
-		return nil
+		return nil, s.cursor < bound
 	case m == m.topic.newest() && h.opts.Retain:
-		return m
+		return m, true
 	case s.lasts:
-		return nil
+		return nil, true
 	case h.tooOld(m):
 		s.untold.N++
-		return nil
+		return nil, true
 	}
-	return m
+	return m, true
 }
 
 // forget ends the reading of history.
