@@ -23,6 +23,9 @@ func Prepare(op Op, p []byte) *Prepared {
 	return &Prepared{frame: append(b, p...), op: op, err: checkOp(op, len(p))}
 }
 
+// Len returns how many bytes are sent of p, when it is not compressed. Safe for concurrent use.
+func (p *Prepared) Len() int { return len(p.frame) }
+
 // deflate compresses p, the first time that it is asked for, at the level of the connection that asks.
 func (p *Prepared) deflate(level int) []byte {
 	p.once.Do(func() {
