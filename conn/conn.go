@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"io"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -40,8 +39,8 @@ type Conn struct {
 
 // rare holds what most connections never have.
 type rare struct {
-	err     error
-	hexdump io.Writer
+	err  error
+	dump func(way string, p []byte) // see SetHexdump
 }
 
 // state is the phase of a connection; phases only ever advance.
@@ -73,7 +72,7 @@ const (
 	lingerAfter                   // draining leads to lingering
 	shutWrite                     // CloseWrite: shut the write side when all is flushed
 	wroteAll                      // the write side has been shut
-	tracing                       // rare.hexdump is set
+	tracing                       // rare.dump is set
 	connecting                    // Dial has begun, and the connection does not stand yet
 )
 
