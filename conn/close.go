@@ -58,6 +58,10 @@ func (c *Conn) Fail(r Reason, err error) {
 		err = os.NewSyscallError("io", errno)
 	}
 	c.rarely().err = fmt.Errorf("conn: %s: %w", r, err)
+	// That a shutdown has asked the connection to end is no reason why it failed, and no other hides a fault of the program.
+	if c.reason == ShuttingDown || r == Panicked {
+		c.reason = r
+	}
 	c.end(r)
 }
 

@@ -65,7 +65,7 @@ func (m *Manager) addListener(fd int, addr conn.Addr, h conn.Handler, o ListenOp
 	l.c = conn.NewListener(m.sh, fd, conn.NewID(fd), m.sock, l.limits, h)
 	m.listeners[fd] = l
 	m.place(l.c)
-	m.begin(l.c)
+	m.begin(l.c, nil)
 	return l.c, nil
 }
 

@@ -12,13 +12,17 @@ import (
 // returned. The manager is closed afterwards: Run returns nil, Poll ErrClosed.
 //
 // It needs no running loop: between calls of Poll it turns the loop itself. Called from a handler it returns at once,
-// and the shutdown begins in the next turn. Safe for concurrent use.
+// and the shutdown begins in the next turn; of ctx only the deadline counts then, since handlers cancel theirs when they
+// return. Safe for concurrent use.
 func (m *Manager) Shutdown(ctx context.Context) error {
 	if m.isDone() {
 		return ErrClosed
 	}
 	m.ask(askShutdown)
 	if m.onLoop() {
+		if at, ok := ctx.Deadline(); ok {
+			m.AfterFunc(time.Until(at), func() { m.closing = true })
+		}
 		return nil
 	}
 	for !m.isDone() {
