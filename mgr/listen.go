@@ -46,7 +46,7 @@ func (m *Manager) Listen(url string, h conn.Handler, opts ...ListenOptions) (*co
 	}
 	fd, err := conn.Listen(addr, o.Socket)
 	if err != nil {
-		return nil, fmt.Errorf("mgr: listen %s: %w", url, err)
+		return nil, fmt.Errorf("mgr: %w", err)
 	}
 	return m.addListener(fd, addr, h, o)
 }
