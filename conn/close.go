@@ -49,7 +49,8 @@ func (c *Conn) CloseWrite() {
 	}
 }
 
-// Fail ends the connection at the end of the turn with an Error event, then Close. A second call changes nothing.
+// Fail ends the connection at the end of the turn with an Error event, then Close. err may be nil when r says it all. A second
+// call changes nothing.
 func (c *Conn) Fail(r Reason, err error) {
 	if c.state >= closing {
 		return
@@ -57,7 +58,11 @@ func (c *Conn) Fail(r Reason, err error) {
 	if errno, ok := err.(syscall.Errno); ok {
 		err = os.NewSyscallError("io", errno)
 	}
-	c.rarely().err = fmt.Errorf("conn: %s: %w", r, err)
+	if err == nil {
+		c.rarely().err = fmt.Errorf("conn: %s", r)
+	} else {
+		c.rarely().err = fmt.Errorf("conn: %s: %w", r, err)
+	}
 	// That a shutdown has asked the connection to end is no reason why it failed, and no other hides a fault of the program.
 	if c.reason == ShuttingDown || r == Panicked {
 		c.reason = r

@@ -61,6 +61,7 @@ type Manager struct {
 	stats     Stats
 
 	turn     turn
+	handled  uint64      // messages, since New
 	current  *conn.Conn  // whose handler is running
 	wakeup   conn.Wakeup // the event, reused
 	shutting bool
@@ -262,7 +263,7 @@ func (m *Manager) Stats() Stats {
 	m.check("Stats")
 	s := m.stats
 	s.Stats = m.sh.Stats
-	s.Conns, s.Listeners, s.Queued = m.open, len(m.listeners), m.pair.Len()
+	s.Conns, s.Listeners, s.Queued = m.open, len(m.listeners), m.pair.Len()+m.pair.Left()
 	return s
 }
 

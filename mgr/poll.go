@@ -13,12 +13,17 @@ import (
 // batch is how many ready descriptors one turn deals with at most.
 const batch = 512
 
+// messageMax is how many messages of other goroutines one turn deals with at most: those who flood the loop with work do not
+// keep it from its connections.
+const messageMax = 1024
+
 // turn is how far the current turn has come. A handler that panics unwinds the turn; it then goes on from here.
 type turn struct {
 	ready   [batch]ready
 	n, next int    // ready[next:n] are still to do
-	rang    bool   // the doorbell rang
+	rang    bool   // the doorbell rang, or the turn before has left messages
 	asked   uint32 // see Manager.ask
+	behind  uint64 // what was asked comes when so many messages have been dealt with
 	timers  uint64 // the last timer set before the turn
 	sweep   int    // the next descriptor whose timeouts to look at, -1 when no sweep is on
 	poll    int    // the next of polls
@@ -92,7 +97,9 @@ func (m *Manager) once(timeout time.Duration) error {
 	m.stats.Turns++
 	t.n, t.next, t.poll = n, 0, 0
 	t.timers = m.timerSeq
-	if t.asked = m.asked.Swap(0); t.asked != 0 {
+	if what := m.asked.Swap(0); what != 0 {
+		t.asked |= what
+		t.behind = m.handled + uint64(m.pair.Len()+m.pair.Left())
 		t.rang = true
 	}
 	t.sweep = -1
@@ -113,7 +120,7 @@ func (m *Manager) once(timeout time.Duration) error {
 
 // waitFor shortens timeout to what timers, deadlines and unsettled connections allow.
 func (m *Manager) waitFor(timeout time.Duration) time.Duration {
-	if len(m.touched) > 0 || m.closing || m.asked.Load() != 0 {
+	if len(m.touched) > 0 || m.turn.rang || m.closing || m.asked.Load() != 0 {
 		return 0
 	}
 	at := int64(math.MaxInt64)
@@ -147,8 +154,7 @@ func (m *Manager) proceed() (finished bool) {
 	}
 	if t.rang {
 		m.current = nil
-		m.pair.Drain(m.handle)
-		t.rang = false
+		t.rang = m.pair.DrainSome(messageMax, m.handle)
 	}
 	m.obey()
 	m.runTimers()

@@ -43,16 +43,19 @@ const (
 	askClose
 )
 
-// ask has the loop shut down or close in its next turn, behind the messages that are queued already. It is no message
+// ask has the loop shut down or close in one of its next turns, behind the messages that are queued already. It is no message
 // itself, since a full queue must not keep a program from ending.
 func (m *Manager) ask(what uint32) {
 	m.asked.Or(what)
 	m.pair.Ring()
 }
 
-// obey does what was asked for.
+// obey does what was asked for, when the messages before it have been dealt with.
 func (m *Manager) obey() {
 	what := m.turn.asked
+	if what == 0 || m.handled < m.turn.behind {
+		return
+	}
 	m.turn.asked = 0
 	if what&askClose != 0 {
 		m.closing = true

@@ -214,6 +214,34 @@ func TestShutdownWaitsForAProtocolThatFinishesLater(t *testing.T) {
 	})
 }
 
+func TestShutdownComesBehindAllThatWasQueuedBefore(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		const many = 10_000
+		ran, atShutdown := 0, 0
+		l := prepare(t, o)
+		l.listen(func(_ *conn.Conn, ev conn.Event) {
+			if ev == (conn.Shutdown{}) {
+				atShutdown = ran
+			}
+		})
+		l.dial()
+		for l.Stats().Accepts == 0 {
+			if err := l.Poll(time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range many {
+			l.Do(func() { ran++ })
+		}
+		if err := l.Shutdown(context.Background()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if atShutdown != many {
+			t.Errorf("Shutdown came behind %d of %d functions", atShutdown, many)
+		}
+	})
+}
+
 func TestShutdownTwiceAtATimeAndAgain(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		l := start(t, o, echo)
