@@ -52,6 +52,7 @@ func (c *Conn) CloseWrite() {
 // Fail ends the connection at the end of the turn with an Error event, then Close. err may be nil when r says it all. A second
 // call changes nothing.
 func (c *Conn) Fail(r Reason, err error) {
+	c.check("Fail")
 	if c.state >= closing {
 		return
 	}
@@ -73,6 +74,7 @@ func (c *Conn) Fail(r Reason, err error) {
 // SetReason says why a connection that is going to drain or close does so, for protocol layers. On one that is closing it
 // changes nothing: the Error event may have told the reason.
 func (c *Conn) SetReason(r Reason) {
+	c.check("SetReason")
 	if c.state < closing {
 		c.reason = r
 	}

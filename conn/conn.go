@@ -152,7 +152,7 @@ func (c *Conn) HasProtocol() bool { return c.proto != nil }
 func (c *Conn) ProtocolState() any { return c.pstate }
 
 // SetProtocolState replaces the protocol layer's state: layers hold one only while they need it.
-func (c *Conn) SetProtocolState(state any) { c.pstate = state }
+func (c *Conn) SetProtocolState(state any) { c.check("SetProtocolState"); c.pstate = state }
 
 // Fire gives ev to the protocol layer, then to the user's handler, unless the connection is closing. It is for the loop.
 func (c *Conn) Fire(ev Event) {
