@@ -196,12 +196,14 @@ func (c *Conn) startReading(why flags) {
 
 // Redeliver asks for a Read event, with N 0, for what is unread in Recv: at the end of this turn, or in the next.
 func (c *Conn) Redeliver() {
+	c.check("Redeliver")
 	c.flags |= redeliver
 	c.touch()
 }
 
 // SetHalfOpen keeps the connection open for writing when the peer has finished sending.
 func (c *Conn) SetHalfOpen(on bool) {
+	c.check("SetHalfOpen")
 	if on {
 		c.flags |= halfOpen
 	} else {

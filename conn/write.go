@@ -140,6 +140,7 @@ func (q *queue) empty() bool { return q.size == 0 && q.files == 0 }
 // AvailableBuffer returns an empty buffer to append to and to pass to Write at once, which then copies nothing as long
 // as it has not outgrown its capacity.
 func (c *Conn) AvailableBuffer() []byte {
+	c.check("AvailableBuffer")
 	if c.state != open {
 		return nil
 	}
