@@ -7,8 +7,9 @@ require (
 	github.com/seed4930a636/mangusta/examples v0.0.0
 )
 
+require github.com/klauspost/compress v1.20.3
+
 require (
-	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/molecule-man/go-brrr v1.3.0 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasthttp v1.77.0 // indirect
