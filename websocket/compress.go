@@ -8,8 +8,8 @@ import (
 )
 
 // This file alone knows github.com/klauspost/compress/flate, which compresses; what comes in is inflated by internal/flate.
-// compress/flate would do without windows and without takeover only: its writers cannot be told the window, and to remember
-// the messages before they would have to be kept, at 0.8 to 1.2 MB for each connection. bench/deflate_test.go compares.
+// compress/flate could not do it all: its writers cannot be told the window, nor be given the messages before, so that takeover
+// would cost each connection a writer of 0.8 to 1.2 MB. bench/deflate_test.go compares.
 
 // A compressor compresses one message at a time, and remembers none: the messages before are given to it. It comes from a
 // pool, by kind.
@@ -19,18 +19,18 @@ type compressor struct {
 	kind int
 }
 
-// Kinds of compressors are the levels 1 to 9, which cost 0.8 to 1.1 MB each, and
+// A kind is a level, 1 to 9, or one of these. A compressor of a level or a window takes 0.8 to 1.1 MB.
 const (
 	stateless = 0                        // level 1 for a message by itself: 16 KB
-	windowed  = 10 - minWindowBits       // and the window's bits: no match is farther back
+	windowed  = 10 - minWindowBits       // plus the bits of a window: no match is farther back
 	kinds     = windowed + maxWindowBits // the largest window is that of the levels
 )
 
 const (
 	// sentLimit is how many bytes of the messages before are given: the library looks at all of them each time.
 	sentLimit = 4 << 10
-	// tiny messages a Writer does not compare with those before. It is for them that small messages are compressed at all
-	// with takeover, and worth that the stateless kind allocates then.
+	// tiny is the size from which on a Writer compares messages with those before. For smaller ones takeover is worth most: the
+	// stateless kind compares them, too, and allocates as much as there is to compare.
 	tiny = 128
 )
 
