@@ -125,7 +125,9 @@ func TestOrderIsKeptUnderAnyMixtureOfWritesAndShortWrites(t *testing.T) {
 		}
 		for range 1 + rnd.IntN(60) {
 			n := 1 + rnd.IntN([]int{10, 100, 3000, 40_000}[rnd.IntN(4)])
-			switch rnd.IntN(7) {
+			switch rnd.IntN(8) {
+			case 7:
+				r.WriteThrough(bytesOf(n))
 			case 0, 1:
 				r.Write(bytesOf(n))
 			case 2:
@@ -407,11 +409,11 @@ func TestTouchInTheLastEventsWatchesNothing(t *testing.T) {
 	}
 }
 
-func TestLargeWriteGoesOutAtOnce(t *testing.T) {
+func TestWriteThroughGoesOutAtOnce(t *testing.T) {
 	r := newRig(t, Limits{}, nil)
 	big := make([]byte, 20_000)
 	r.WriteString("head")
-	r.Write(big)
+	r.WriteThrough(big)
 	r.wantSent("head" + string(big))
 	r.wantEvents("")
 	if n := r.Pending(); n != 0 {
@@ -424,10 +426,10 @@ func TestLargeWriteGoesOutAtOnce(t *testing.T) {
 	}
 }
 
-func TestLargeWritesAreBoundedInATurn(t *testing.T) {
+func TestWriteThroughIsBoundedInATurn(t *testing.T) {
 	r := newRig(t, Limits{}, nil)
 	for range 10 {
-		r.Write(make([]byte, 300_000))
+		r.WriteThrough(make([]byte, 300_000))
 	}
 	if n := len(r.net.sent); n != 1_200_000 {
 		t.Errorf("%d bytes went out before the end of the turn", n)
@@ -441,23 +443,23 @@ func TestLargeWritesAreBoundedInATurn(t *testing.T) {
 	}
 }
 
-func TestLargeWriteThatFailsEndsTheConnection(t *testing.T) {
+func TestWriteThroughThatFailsEndsTheConnection(t *testing.T) {
 	r := newRig(t, Limits{}, nil)
 	r.net.fail = unix.EPIPE
-	r.Write(make([]byte, 20_000))
+	r.WriteThrough(make([]byte, 20_000))
 	r.turn()
 	r.wantEvents("Error:broken pipe Close:broken pipe")
 }
 
-func TestLargeWriteIsFollowedByDrained(t *testing.T) {
+func TestWriteThroughIsFollowedByDrained(t *testing.T) {
 	r := newRig(t, Limits{HighWater: 10_000}, nil)
 	r.net.room = 15_000
-	r.Write(make([]byte, 20_000))
+	r.WriteThrough(make([]byte, 20_000))
 	r.turn()
 	r.wantEvents("Write15000")
 	r.writable(-1)
 	r.wantEvents("Write5000 Drained")
-	r.Write(make([]byte, 20_000))
+	r.WriteThrough(make([]byte, 20_000))
 	r.turn()
 	r.wantEvents("Write20000 Drained")
 }

@@ -36,10 +36,21 @@ type part struct {
 	file *filePart
 }
 
-// Write queues a copy of p, to be sent at the end of the turn. It never blocks. What is 8 KiB or more, and finds the way free,
-// is given to the kernel at once, so that it need not be copied; its Write event comes at the end of the turn all the same. It returns ErrClosed, or ErrSendLimit
+// Write queues a copy of p, to be sent at the end of the turn. It never blocks. It returns ErrClosed, or ErrSendLimit
 // when the queue would grow past the send limit; nothing of p is queued then.
 func (c *Conn) Write(p []byte) (int, error) {
+	q, err := c.room(len(p))
+	if q == nil {
+		return 0, err
+	}
+	c.append(q, p)
+	return len(p), nil
+}
+
+// WriteThrough is Write for a large message that nothing is going to follow in this turn. When nothing keeps it, and it has 8 KiB
+// or more, it goes to the kernel at once, so that it need not be copied; its Write event comes at the end of the turn. For a
+// stream that is written in pieces Write is better: it gathers them, and the peer gets fewer and larger segments.
+func (c *Conn) WriteThrough(p []byte) (int, error) {
 	q, err := c.room(len(p))
 	if q == nil {
 		return 0, err
@@ -48,12 +59,17 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if len(p) >= throughMin {
 		rest = p[c.writeThrough(q, p):]
 	}
-	if cap(q.own)-len(q.own) < len(rest) {
-		c.sh.growOwn(q, len(rest))
-	}
-	q.own = append(q.own, rest...)
-	c.queued(q, len(rest))
+	c.append(q, rest)
 	return len(p), nil
+}
+
+// append puts a copy of p into q, the connection's own queue.
+func (c *Conn) append(q *queue, p []byte) {
+	if cap(q.own)-len(q.own) < len(p) {
+		c.sh.growOwn(q, len(p))
+	}
+	q.own = append(q.own, p...)
+	c.queued(q, len(p))
 }
 
 // WriteString is Write for a string.

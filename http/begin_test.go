@@ -254,7 +254,7 @@ func TestDrainedTellsThatAReplyHasGoneOut(t *testing.T) {
 		tc.wire.room = 30_000
 		tc.c.Writable()
 		tc.settle()
-		if tc.c.Pending() > 151_000 { // less than 100,000, and one more chunk
+		if tc.c.Pending() > 101_000 {
 			t.Fatal(tc.c.Pending())
 		}
 	}

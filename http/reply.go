@@ -230,7 +230,7 @@ func (x *exchange) queue(c *conn.Conn, status int, contentType string, body []by
 	}
 	_, err := c.Write(b)
 	if err == nil {
-		_, err = c.Write(body)
+		_, err = c.WriteThrough(body)
 	}
 	return err
 }

@@ -331,6 +331,8 @@ func (p *simConn) write(how, n int) {
 		k, err = c.WriteString(string(b))
 	case 5:
 		k, err = c.Write(append(c.AvailableBuffer(), b...))
+	case 6:
+		k, err = c.WriteThrough(b)
 	}
 	s.note("%v: writes %d in way %d: %d, %v", p, n, how, k, err)
 	over := n > 0 && before+n > p.lim.Send

@@ -1,6 +1,7 @@
 package stdhttp
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 
@@ -96,6 +97,8 @@ func (x *exchange) fail(s *step, err error) {
 		if s.kind != stepWhole || http.Error(x.c, 500) != nil {
 			x.c.Close()
 		}
+	} else {
+		err = fmt.Errorf("%w: %w", ErrConnection, err)
 	}
 	x.uninstall()
 	x.end(err)
