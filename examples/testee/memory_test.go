@@ -16,7 +16,7 @@ func open(t *testing.T, addr, offer string, n int) []*side {
 	t.Helper()
 	list := make([]*side, n)
 	for i := range list {
-		s, answer, err := dial(addr, offer)
+		s, answer, err := dialSide(addr, offer)
 		if err == nil && (offer == "") != (answer == "") {
 			err = errors.New("answered " + answer)
 		}

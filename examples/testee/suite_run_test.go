@@ -163,7 +163,7 @@ func (s *side) deflated(tc deflateCase, z *codec) error {
 }
 
 // dial opens a WebSocket to the program, and returns what it answered to the offer.
-func dial(addr, offer string) (*side, string, error) {
+func dialSide(addr, offer string) (*side, string, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, "", err
@@ -195,7 +195,7 @@ func TestSuiteAgainstTheServer(t *testing.T) {
 				if failed == most {
 					return
 				}
-				s, answer, err := dial(p.Addr, offer)
+				s, answer, err := dialSide(p.Addr, offer)
 				if err == nil {
 					err = run(s, answer)
 					s.Close()
