@@ -152,8 +152,11 @@ func (x *exchange) take(b []byte, n int) error {
 	if r.Method == "HEAD" {
 		x.flags |= isHead
 	}
-	if err := x.f.read(b, &x.p); err != nil {
+	if err := x.f.read(b, &x.p, x.srv.host); err != nil {
 		return err
+	}
+	if h := x.f.host.of(b); x.f.hasHost && !isKnown(h, x.srv.host) {
+		x.srv.host = append(x.srv.host[:0], h...)
 	}
 	if err := x.look(b); err != nil {
 		return err

@@ -32,8 +32,9 @@ type framing struct {
 	unknown bool // it lists a coding that is not chunked
 }
 
-// read goes once over the fields. Everything a smuggler could use is refused, never repaired.
-func (f *framing) read(b []byte, p *parser) error {
+// read goes once over the fields. Everything a smuggler could use is refused, never repaired. known is a Host that was found
+// well-formed before.
+func (f *framing) read(b []byte, p *parser, known []byte) error {
 	*f = framing{}
 	for i := range p.fields {
 		name, value := p.fields[i].name.of(b), p.fields[i].value
@@ -64,15 +65,15 @@ func (f *framing) read(b []byte, p *parser) error {
 			return err
 		}
 	}
-	return f.check(b, p.minor)
+	return f.check(b, p.minor, known)
 }
 
 // check decides what the fields mean together (RFC 9112 3.2, 6.1 and 6.3).
-func (f *framing) check(b []byte, minor uint8) error {
+func (f *framing) check(b []byte, minor uint8, known []byte) error {
 	switch {
 	case !f.hasHost && minor > 0:
 		return errNoHost
-	case f.hasHost && checkHost(f.host.of(b), false) != nil:
+	case f.hasHost && !isKnown(f.host.of(b), known) && checkHost(f.host.of(b), false) != nil:
 		return errHost
 	case f.hasTE && f.hasLen:
 		return errTwoFramings
@@ -88,6 +89,8 @@ func (f *framing) check(b []byte, minor uint8) error {
 	f.expect = f.expect && minor > 0
 	return nil
 }
+
+func isKnown(host, known []byte) bool { return len(host) > 0 && bytes.Equal(host, known) }
 
 func (f *framing) addHost(v span) error {
 	if f.hasHost {

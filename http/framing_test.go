@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/conn"
 )
 
 const nextRequest = "GET /smuggled HTTP/1.1\nHost: h\n\n"
@@ -181,4 +183,19 @@ func TestConnectionAndExpect(t *testing.T) {
 		accepted("100-continue on 1.0 (RFC 9110 10.1.1)",
 			"POST / HTTP/1.0\nConnection: keep-alive\nExpect: 100-continue\nContent-Length: 1\n\nx", `body="x"`),
 	})
+}
+
+// A Host that was found well-formed is not looked at again, which must let no other one in.
+func TestHostBehindAWellFormedOne(t *testing.T) {
+	for host, isBad := range map[string]bool{"x": false, "": true, "a b": true, "xy": false, "x:80a": true, "[::1": true} {
+		tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
+			if _, ok := ev.(*Message); ok {
+				ReplyBytes(c, 200, "text/plain", nil)
+			}
+		})
+		tc.send("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+		if got := strings.Contains(tc.reply(), "HTTP/1.1 400"); got != isBad {
+			t.Errorf("Host %q behind a good one: refused %v, want %v", host, got, isBad)
+		}
+	}
 }

@@ -15,6 +15,7 @@ type Server struct {
 	date    dateLine
 	server  string // the Server line of replies, or ""
 	scratch []byte // formatted bodies
+	host    []byte // the Host of the last request: well-formed, and most likely that of the next one
 	file    []byte // what is read of a file in one step
 	etags   map[etagKey]string
 	bad     BadRequest
