@@ -1,7 +1,6 @@
 package main
 
 import (
-	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,12 +8,8 @@ import (
 	"slices"
 )
 
-//go:embed floor/floor.c
-var floorSource []byte
-
 const (
 	module    = "github.com/seed4930a636/mangusta/"
-	floorName = "floor"  // the program in C
 	staticDir = "static" // beside the programs, the files that they serve
 )
 
@@ -65,19 +60,6 @@ func goBuild(dir string, programs []string, symbols bool, env ...string) error {
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
-}
-
-// buildFloor makes the floor with gcc.
-func buildFloor(dir string) error {
-	source := filepath.Join(dir, "floor.c")
-	if err := os.WriteFile(source, floorSource, 0o644); err != nil {
-		return err
-	}
-	out, err := exec.Command("gcc", "-O2", "-pthread", "-o", filepath.Join(dir, floorName), source).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("gcc: %w\n%s", err, out)
 	}
 	return nil
 }

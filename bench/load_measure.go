@@ -24,6 +24,7 @@ type result struct {
 type meter struct {
 	p         *process
 	length    time.Duration
+	least     int           // operations
 	from, to  time.Duration // on the load's clock; at to it is asked whether the run is long enough
 	measuring bool
 	over      bool // the time is up: what is under way is waited for, and nothing new is begun
@@ -33,17 +34,16 @@ type meter struct {
 	took      histogram
 }
 
-// A run goes on, for patience at most, until it has done leastOps and the server has been at work for the tenth part of its
-// length. That is for machines on which others are at work too: what a server sent before it had to wait is no measurement.
-const leastOps = 100
-
 // patience is how long the load waits for what is under way when the time is up. Tests shorten it.
 var patience = 5 * time.Second
 
 func newMeter(p *process, length time.Duration) *meter {
 	t := now()
-	return &meter{p: p, length: length, from: t + length/5, to: t + length/5 + length}
+	return &meter{p: p, length: length, least: 100, from: t + length/5, to: t + length/5 + length}
 }
+
+// limit is when the measurement ends in any case.
+func (m *meter) limit() time.Duration { return m.from + m.length + patience }
 
 // at moves the meter on; it is called with the time after each wait.
 func (m *meter) at(t time.Duration) error {
@@ -60,14 +60,15 @@ func (m *meter) at(t time.Duration) error {
 	return nil
 }
 
-// end ends the measurement if it is long enough.
+// end ends the measurement if it is long enough: the server has been at work for the tenth part of it, which on a machine
+// where others are at work takes its time, and has done the least number of operations.
 func (m *meter) end(t time.Duration) error {
 	cpu, err := m.p.cpu()
 	if err != nil {
 		return err
 	}
 	used := cpu.minus(m.cpu)
-	if (m.r.Ops < leastOps || used.total() < m.length/10) && t < m.from+m.length+patience {
+	if (m.r.Ops < m.least || used.total() < m.length/10) && t < m.limit() {
 		m.to = t + 10*time.Millisecond
 		return nil
 	}

@@ -1,22 +1,34 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
-// waking has a program measure its own wake-ups: from a goroutine, or a thread, into the loop. No load is on it.
+// waking has a program measure its own wake-ups: from a goroutine, or a thread, into the loop. No load is on it. With COUNT,
+// PAUSE and MICROS, which is the pause as a number of microseconds, a server's arguments ask for it.
 type waking struct {
 	cpus  []int // that the program may use
 	procs int   // GOMAXPROCS
 	count int
+	pause time.Duration // between wake-ups
 }
 
 func (w waking) run(bin string, s server) (result, error) {
-	cmd := pinned(w.cpus, filepath.Join(bin, s.program), append(s.args, fmt.Sprint(w.count))...)
+	args, _, err := s.fill(bin)
+	if err != nil {
+		return result{}, err
+	}
+	fill := strings.NewReplacer("COUNT", fmt.Sprint(w.count), "PAUSE", w.pause.String(), "MICROS", fmt.Sprint(w.pause.Microseconds()))
+	for i, a := range args {
+		args[i] = fill.Replace(a)
+	}
+	cmd := pinned(w.cpus, filepath.Join(bin, s.program), args...)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", w.procs))
 	cmd.Stderr = os.Stderr
 	begin := now()
@@ -28,6 +40,8 @@ func (w waking) run(bin string, s server) (result, error) {
 		N        int
 		P50, P99 time.Duration
 	}
+	out = bytes.TrimSpace(out)
+	out = out[bytes.LastIndexByte(out, '\n')+1:] // gnet logs before
 	if err := json.Unmarshal(out, &said); err != nil {
 		return result{}, fmt.Errorf("said %q: %w", out, err)
 	}

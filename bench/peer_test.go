@@ -195,7 +195,7 @@ func TestWakers(t *testing.T) {
 		if s.program == floorName && !have(gcc.name) {
 			continue
 		}
-		r, err := waking{cpus: []int{serverCPU}, procs: 1, count: 100}.run(programDir, s)
+		r, err := waking{cpus: []int{serverCPU}, procs: 1, count: 100, pause: time.Microsecond}.run(programDir, s)
 		valid(t, r, err)
 	}
 }

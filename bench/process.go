@@ -47,19 +47,27 @@ func pinned(cpus []int, name string, args ...string) *exec.Cmd {
 	return exec.Command("taskset", append([]string{"-c", list, name}, args...)...)
 }
 
-// start runs a server on a free port, with one processor, and waits until it listens.
-func start(bin string, s server) (*process, error) {
+// fill returns s's arguments for a free port, and the address.
+func (s server) fill(bin string) (args []string, addr string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	addr := l.Addr().String()
+	addr = l.Addr().String()
 	_, port, _ := net.SplitHostPort(addr)
 	l.Close()
-	fill := strings.NewReplacer("ADDR", addr, "PORT", port, "DIR", filepath.Join(bin, staticDir))
-	args := make([]string, len(s.args))
-	for i, a := range s.args {
-		args[i] = fill.Replace(a)
+	r := strings.NewReplacer("ADDR", addr, "PORT", port, "DIR", filepath.Join(bin, staticDir))
+	for _, a := range s.args {
+		args = append(args, r.Replace(a))
+	}
+	return args, addr, nil
+}
+
+// start runs a server on a free port, with one processor, and waits until it listens.
+func start(bin string, s server) (*process, error) {
+	args, addr, err := s.fill(bin)
+	if err != nil {
+		return nil, err
 	}
 	cmd := pinned([]int{serverCPU}, filepath.Join(bin, s.program), args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")

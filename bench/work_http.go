@@ -10,9 +10,6 @@ func peer(name, program string, args ...string) server {
 	return server{name, program, append([]string{"-listen", "ADDR", "-dir", "DIR"}, args...)}
 }
 
-// floorServer returns the floor in one of its modes.
-func floorServer(mode string) server { return server{"floor", floorName, []string{mode, "PORT"}} }
-
 // httpWorks are the works over HTTP.
 func httpWorks() []work {
 	full := []server{testee, peer("fasthttp", "fasthttp"), peer("net/http", "nethttp"), peer("nbio", "nbio")}

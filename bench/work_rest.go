@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,25 +20,40 @@ func restWorks() []work {
 		{name: "poller-ws", title: "epoll beside select: WebSocket echo of 64 bytes, 500 connections", pick: usually,
 			servers: pollers(), run: under(echo{conns: 500, active: 500, size: 64})},
 	}
-	for _, cpus := range []int{1, 2} {
-		w := waking{cpus: []int{serverCPU, loadCPU}[:cpus], procs: cpus, count: 20_000}
-		pick := always
-		if cpus == 2 {
-			pick = usually
-		}
-		ws = append(ws, work{name: fmt.Sprintf("wake-%d", cpus), what: latency, pick: pick,
-			title:   fmt.Sprintf("wake-up from a goroutine to a handler on the loop, processors: %d", cpus),
-			servers: []server{{"floor", floorName, []string{"wake"}}, {"mangusta", "mangusta", []string{"-wake"}}},
-			run:     func(b bench, s server, _ time.Duration) (result, error) { return w.run(b.bin, s) }})
+	return append(append(ws, wakeWorks()...), footprintWork())
+}
+
+// wakeWorks are wake-ups of a loop that sleeps, and of one that has just handled the wake-up before.
+func wakeWorks() []work {
+	wake := func(name, title string, pick picked, w waking) work {
+		return work{name: name, title: "wake-up from a goroutine to a handler on the loop, " + title, what: latency, pick: pick,
+			servers: []server{
+				{"floor", floorName, []string{"wake", "COUNT", "MICROS"}},
+				{"mangusta", "mangusta", []string{"-wake", "COUNT", "-pause", "PAUSE"}},
+				{"gnet", "gnet", []string{"-listen", "ADDR", "-wake", "COUNT", "-pause", "PAUSE"}},
+			},
+			run: func(b bench, s server, _ time.Duration) (result, error) { return w.run(b.bin, s) }}
 	}
-	return append(ws, work{name: "footprint", title: "size of the stripped static binary, start-up time, memory when started and idle",
+	const pause = 200 * time.Microsecond
+	one, two := []int{serverCPU}, []int{serverCPU, loadCPU}
+	return []work{
+		wake("wake-1", "one processor", always, waking{one, 1, 2000, pause}),
+		wake("wake-2", "two processors", usually, waking{two, 2, 2000, pause}),
+		wake("wake-busy-1", "one after the other, one processor", usually, waking{one, 1, 20_000, 0}),
+		wake("wake-busy-2", "one after the other, two processors", usually, waking{two, 2, 20_000, 0}),
+	}
+}
+
+// footprintWork is about programs that do nothing yet.
+func footprintWork() work {
+	return work{name: "footprint", title: "size of the stripped static binary, start-up time, memory when started and idle",
 		what: footprint, once: true, pick: usually, run: measureFootprint,
 		servers: []server{
 			{"mangusta HTTP only", "httponly", []string{"http://ADDR"}},
 			{"mangusta hello", "hello", []string{"http://ADDR"}},
 			peer("fasthttp", "fasthttp"), peer("net/http", "nethttp"), peer("gws", "gws"), peer("gorilla", "gorilla"),
 			peer("coder", "coder"), peer("gobwas", "gobwas"), peer("gnet", "gnet"), peer("nbio", "nbio"),
-		}})
+		}}
 }
 
 // measureFootprint starts the server, lets it rest, and looks at it.

@@ -3,7 +3,7 @@
 //	floor http PORT        a canned response for each blank line
 //	floor http-close PORT  the same, and the connection is closed behind it
 //	floor ws PORT          a fixed handshake; /ws echoes frames, what comes on /sub is sent to every /sub
-//	floor wake N           N pings between two threads through a socketpair; prints the latency
+//	floor wake N PAUSE     N pings between two threads through a socketpair, PAUSE microseconds apart; prints the latency
 //
 // It trusts its peer in everything: masked frames of whole messages, no control frames, handshakes in one read.
 #define _GNU_SOURCE
@@ -270,12 +270,13 @@ static int by_value(const void *a, const void *b) {
 	return (x > y) - (x < y);
 }
 
-static void wake(int n) {
+static void wake(int n, int pause) {
 	int64_t *took = calloc(n, sizeof *took), seen;
 	pthread_t t;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ping) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pong) < 0) die("socketpair");
 	if (pthread_create(&t, NULL, echo_pings, NULL) != 0) die("pthread_create");
 	for (int i = 0; i < n; i++) {
+		if (pause > 0) usleep(pause);
 		int64_t start = now();
 		if (write(ping[0], "", 1) != 1) die("write");
 		if (read(pong[0], &seen, sizeof seen) != sizeof seen) die("read");
@@ -286,13 +287,13 @@ static void wake(int n) {
 }
 
 int main(int argc, char **argv) {
-	if (argc != 3) {
-		fprintf(stderr, "usage: floor http|http-close|ws PORT, floor wake N\n");
+	int n = argc > 2 ? atoi(argv[2]) : 0;
+	if (n <= 0) {
+		fprintf(stderr, "usage: floor http|http-close|ws PORT, floor wake N PAUSE\n");
 		return 2;
 	}
-	int n = atoi(argv[2]);
 	closing = strcmp(argv[1], "http-close") == 0;
-	if (strcmp(argv[1], "wake") == 0 && n > 0) wake(n);
+	if (strcmp(argv[1], "wake") == 0) wake(n, argc > 3 ? atoi(argv[3]) : 0);
 	else serve(n, strcmp(argv[1], "ws") != 0);
 	return 0;
 }

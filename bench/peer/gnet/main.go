@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"log"
+	"time"
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
@@ -47,6 +48,13 @@ func (h *canned) OnTraffic(c gnet.Conn) gnet.Action {
 
 func main() {
 	f := setup.Parse()
-	log.Fatal(gnet.Run(new(canned), "tcp://"+f.Listen, gnet.WithNumEventLoop(1), gnet.WithTCPNoDelay(gnet.TCPNoDelay),
-		gnet.WithLogLevel(logging.ErrorLevel)))
+	var h gnet.EventHandler = new(canned)
+	if f.Wake > 0 {
+		h = &waker{f: f, seen: make(chan time.Time, 1)}
+	}
+	err := gnet.Run(h, "tcp://"+f.Listen, gnet.WithNumEventLoop(1), gnet.WithTCPNoDelay(gnet.TCPNoDelay),
+		gnet.WithLogLevel(logging.ErrorLevel))
+	if err != nil {
+		log.Fatal(err)
+	}
 }

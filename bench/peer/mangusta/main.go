@@ -69,8 +69,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if pings > 0 {
-		wake(m, pings)
+	if f.Wake > 0 {
+		wake(m, f)
 		return
 	}
 	s := &server{m: m, hub: broadcast.New(m), mux: http.NewMux()}

@@ -2,26 +2,18 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"log"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed4930a636/mangusta/bench/peer/internal/setup"
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-var pings int
-
-func init() {
-	flag.IntVar(&pings, "wake", 0, "send `n` wake-ups from a goroutine to a handler, print their latency in nanoseconds, and exit")
-}
-
-// wake sends n wake-ups to a connection, the next when the handler has seen the one before.
-func wake(m *mgr.Manager, n int) {
+// wake measures wake-ups of a connection.
+func wake(m *mgr.Manager, f setup.Flags) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		log.Fatal(err)
@@ -39,16 +31,7 @@ func wake(m *mgr.Manager, n int) {
 	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		defer stop()
-		took := make([]time.Duration, n)
-		for i := range took {
-			start := time.Now()
-			if err := m.Wakeup(id, nil); err != nil {
-				log.Fatal(err)
-			}
-			took[i] = (<-seen).Sub(start)
-		}
-		slices.Sort(took)
-		fmt.Printf("{\"n\": %d, \"p50\": %d, \"p99\": %d}\n", n, took[n/2], took[n-1-n/100])
+		f.Pings(func() error { return m.Wakeup(id, nil) }, seen)
 	}()
 	m.Run(ctx)
 }

@@ -4,6 +4,7 @@ package setup
 import (
 	"flag"
 	"log"
+	"time"
 )
 
 // Hello is the body of /plaintext.
@@ -15,6 +16,10 @@ type Flags struct {
 	Dir    string
 	Buffer int // bytes, for reading and for writing, where a library has buffers for each connection; 0 means its default
 	InLoop bool
+
+	// Wake is how many wake-ups to measure instead of serving, for those that can, and Pause the time between them.
+	Wake  int
+	Pause time.Duration
 }
 
 // Parse reads the command line.
@@ -24,6 +29,8 @@ func Parse() Flags {
 	flag.StringVar(&f.Listen, "listen", "127.0.0.1:9001", "`address` to listen on")
 	flag.StringVar(&f.Dir, "dir", "", "`directory` whose files /static/ serves")
 	flag.IntVar(&f.Buffer, "buffer", 0, "`bytes` of each connection's read and write buffers")
+	flag.IntVar(&f.Wake, "wake", 0, "send `n` wake-ups from a goroutine to a handler, print their latency, and exit")
+	flag.DurationVar(&f.Pause, "pause", 0, "time between wake-ups")
 	flag.Parse()
 	if *publisher != "loop" && *publisher != "goroutine" {
 		log.Fatalf("-publisher %s", *publisher)
