@@ -106,15 +106,23 @@ func (l *loop) take() bool {
 // keepQueue is the length up to which an emptied queue is kept for the next messages.
 const keepQueue = 1024
 
-// work distributes what is queued, as much as one turn should. It runs on the loop. When a filter panics, rest has work called
-// again, and that goes on behind it.
+// work distributes what is queued, as much as one turn should. It runs on the loop. When a filter panics, work is called again,
+// and goes on behind it.
 func (l *loop) work() {
-	defer l.rest()
+	more := true
+	defer func() {
+		if more {
+			l.again()
+		}
+	}()
 	began := l.hub.clock()
 	if l.current != nil {
 		l.distribute()
 	}
-	for n, bytes := 0, 0; n < turnMessages && bytes < turnBytes && l.take(); n++ {
+	for n, bytes := 0, 0; n < turnMessages && bytes < turnBytes; n++ {
+		if more = l.take(); !more {
+			break
+		}
 		bytes += len(l.current.Data)
 		l.distribute()
 	}
@@ -122,23 +130,31 @@ func (l *loop) work() {
 	l.show()
 }
 
-// rest has work called again when something may be left.
-func (l *loop) rest() {
+// again has work called in the next turn. When the manager is closing, or its queue is full, what was accepted goes out now, and
+// nothing is added to it: somebody who goes on publishing must not keep the manager from its end.
+func (l *loop) again() {
 	l.hub.mu.Lock()
-	var err error
-	if l.awake {
-		err = l.m.Do(l.run)
-	}
+	err := l.m.Do(l.run)
+	l.awake = err == nil
+	n := l.waiting()
 	l.hub.mu.Unlock()
 	if err == nil {
 		return
 	}
-	// The manager is closing, or its queue is full: what was accepted goes out now.
-	defer l.rest() // for what is behind a panic
-	for l.current != nil || l.take() {
+	more := true
+	defer func() {
+		if more {
+			l.again()
+		}
+	}()
+	if l.current != nil {
+		l.distribute()
+	}
+	for ; n > 0 && l.take(); n-- {
 		l.distribute()
 	}
 	l.show()
+	more = false
 }
 
 // distribute offers the current message to each subscription that matches it.
