@@ -106,7 +106,7 @@ func TestPublishWhileTheManagerEnds(t *testing.T) {
 	for _, how := range []string{"Close", "Shutdown"} {
 		t.Run(how, func(t *testing.T) {
 			pollers(t, func(t *testing.T, p mgr.Poller) {
-				for range many(50) {
+				for range 5 {
 					r := newRig(t, p, Options{History: History{Count: 100}})
 					for range 5 {
 						go r.ws("topic=%23").end()
