@@ -23,7 +23,7 @@ const (
 func (s *subscription) offer(m *message) {
 	u := s.to
 	switch {
-	case s.over, m.at <= s.from, m.at <= u.last, u.id == m.except:
+	case s.over, m.at <= s.from, m.at > s.until, m.at <= u.last, u.id == m.except:
 		return
 	case s.behind && !s.lasts: // history brings it
 		u.stir()

@@ -19,12 +19,15 @@ type loop struct {
 	bytes int
 	awake bool // work is going to be called, or is running
 
-	// While current is set it is being distributed, to the subscriptions of found, from number at of node on. They stay where they are
-	// in their lists.
-	current  *message
-	found    []*node
-	node, at int
-	holes    []*node // whose lists have subscriptions that are ending
+	// A batch is what is taken from the queue at a time: found[:ends[0]] are the patterns that match batch[0], and so on. While current
+	// is set, batch[nth] is being distributed, to the subscriptions of found, from number at of node on. They stay where they are
+	// in their lists until the batch is through.
+	batch         []*message
+	found         []*node
+	ends          []int
+	current       *message
+	nth, node, at int
+	holes         []*node // whose lists have subscriptions that are ending
 
 	stats loopStats
 }
@@ -77,88 +80,92 @@ func (l *loop) push(m *message) {
 	l.bytes += len(m.Data)
 }
 
-// take makes the next message of the queue the one to distribute, and finds the patterns that match it. When there is none it
-// returns false, and the loop has to be woken for the next.
+// take makes what one turn should distribute of the queue the batch, and finds the patterns that match. It returns false when
+// nothing is queued. To take one at a time would cost more where others publish all the time, and the lock is never free.
 func (l *loop) take() bool {
 	h := l.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if l.next == len(l.queue) {
-		if l.queue, l.next = l.queue[:0], 0; cap(l.queue) > keepQueue {
-			l.queue = nil
+	l.batch, l.found, l.ends = l.batch[:0], l.found[:0], l.ends[:0]
+	l.nth, l.node, l.at = 0, 0, 0
+	for bytes := 0; l.waiting() > 0 && len(l.batch) < turnMessages && bytes < turnBytes; l.next++ {
+		m := l.queue[l.next]
+		l.queue[l.next] = nil
+		bytes += len(m.Data)
+		l.bytes -= len(m.Data)
+		if m.only == 0 {
+			l.found = h.root.match(l.found, m.Topic)
 		}
-		l.awake = false
-		return false
+		l.batch = append(l.batch, m)
+		l.ends = append(l.ends, len(l.found))
 	}
-	m := l.queue[l.next]
-	l.queue[l.next] = nil
-	l.next++
-	l.bytes -= len(m.Data)
-	if l.next >= keepQueue && l.next > len(l.queue)/2 {
-		l.queue = slices.Delete(l.queue, 0, l.next)
-		l.next = 0
+	switch {
+	case l.waiting() > 0 && (l.next < keepQueue || l.next < len(l.queue)/2):
+	case cap(l.queue) > keepQueue && l.waiting() == 0:
+		l.queue, l.next = nil, 0
+	default:
+		l.queue, l.next = slices.Delete(l.queue, 0, l.next), 0
 	}
-	l.found = h.root.match(l.found[:0], m.Topic)
-	l.current, l.node, l.at = m, 0, 0
-	return true
+	return len(l.batch) > 0
 }
 
 // keepQueue is the length up to which an emptied queue is kept for the next messages.
 const keepQueue = 1024
 
-// work distributes what is queued, as much as one turn should. It runs on the loop. When a filter panics, rest has work called
-// again, and that goes on behind it.
+// work distributes what is queued, as much as one turn should. It runs on the loop.
 func (l *loop) work() {
-	defer l.rest()
+	defer l.again()
 	began := l.hub.clock()
-	if l.current != nil {
-		l.distribute()
-	}
-	for n, bytes := 0, 0; n < turnMessages && bytes < turnBytes && l.take(); n++ {
-		bytes += len(l.current.Data)
-		l.distribute()
-	}
+	l.step()
 	l.stats.fanOut += time.Duration(l.hub.clock() - began)
 	l.show()
 }
 
-// rest has work called again when something may be left.
-func (l *loop) rest() {
-	l.hub.mu.Lock()
-	var err error
-	if l.awake {
-		err = l.m.Do(l.run)
-	}
-	l.hub.mu.Unlock()
-	if err == nil {
-		return
-	}
-	// The manager is closing, or its queue is full: what was accepted goes out now.
-	defer l.rest() // for what is behind a panic
-	for l.current != nil || l.take() {
+// step distributes a batch, or what a filter that panicked has left of one.
+func (l *loop) step() {
+	if l.current != nil || l.take() {
 		l.distribute()
 	}
-	l.show()
 }
 
-// distribute offers the current message to each subscription that matches it.
-func (l *loop) distribute() {
-	m := l.current
-	if m.only != 0 {
-		l.current = nil
-		l.toOne(m)
-		return
+// again has work called in the next turn, if something is left. When the manager is closing, or its queue is full, what was
+// accepted goes out now, and nothing is added to it: somebody who goes on publishing must not keep the manager from its end.
+func (l *loop) again() {
+	l.hub.mu.Lock()
+	left := l.waiting() > 0 || l.current != nil
+	var err error
+	if left {
+		err = l.m.Do(l.run)
 	}
-	for ; l.node < len(l.found); l.node++ {
-		x := l.found[l.node]
-		for l.at < len(x.subs[l.index]) {
-			s := x.subs[l.index][l.at]
-			l.at++
-			s.offer(m)
+	l.awake = left && err == nil
+	l.hub.mu.Unlock()
+	if err != nil {
+		defer l.again()
+		l.step()
+	}
+}
+
+// distribute offers each message of the batch to each subscription that matches it.
+func (l *loop) distribute() {
+	for ; l.nth < len(l.batch); l.nth, l.at = l.nth+1, 0 {
+		m := l.batch[l.nth]
+		l.current = m
+		if m.only != 0 && l.at == 0 {
+			l.at = 1 // not twice, when Encode panics
+			l.toOne(m)
 		}
-		l.at = 0
+		for ; l.node < l.ends[l.nth]; l.node, l.at = l.node+1, 0 {
+			x := l.found[l.node]
+			for l.at < len(x.subs[l.index]) {
+				s := x.subs[l.index][l.at]
+				l.at++
+				s.offer(m)
+			}
+		}
 	}
 	l.current = nil
+	clear(l.batch)
+	clear(l.found)
 	l.fill()
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
@@ -87,6 +88,11 @@ func (r *rig) handle(c *conn.Conn, ev conn.Event) {
 		}
 		o := r.sub
 		o.Since = since
+		if p, ok := ev.Var("policy"); ok {
+			o.Policy = policyNames[p]
+			// What the kernel holds for a subscriber that does not read is to be little.
+			unix.SetsockoptInt(c.FD(), unix.SOL_SOCKET, unix.SO_SNDBUF, 4096)
+		}
 		for p := range strings.SplitSeq(patterns, ",") {
 			if err := r.hub.Subscribe(c, p, o); err != nil {
 				r.t.Errorf("Subscribe(%q): %v", p, err)
@@ -103,6 +109,8 @@ func (r *rig) handle(c *conn.Conn, ev conn.Event) {
 		websocket.Send(c, websocket.Text, fmt.Appendf(nil, "done %s", ev.Data))
 	}
 }
+
+var policyNames = map[string]Policy{"oldest": DropOldest, "skip": SkipNew, "latest": KeepLatest, "close": Disconnect}
 
 // do runs f on the loop and waits for it.
 func (r *rig) do(f func()) {
@@ -162,7 +170,8 @@ func (r *rig) dial() net.Conn {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(2 * patience))
+	c.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.SetDeadline(time.Now().Add(4 * patience))
 	return c
 }
 
@@ -242,6 +251,16 @@ func (c *client) readEvent() (string, error) {
 			if kind != "" {
 				return data, nil
 			}
+		}
+	}
+}
+
+// end reads up to the end of the connection, says what that was, and closes this side too.
+func (c *client) end() string {
+	defer c.Close()
+	for {
+		if _, err := c.read(); err != nil {
+			return err.Error()
 		}
 	}
 }

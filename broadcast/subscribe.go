@@ -269,8 +269,8 @@ func (u *subscriber) subscription(pattern string) *subscription {
 	return nil
 }
 
-// Unsubscribe ends what Subscribe began, and reports whether there was such a subscription. Messages that wait for a slow
-// connection still go to it.
+// Unsubscribe ends what Subscribe began, and reports whether there was such a subscription. Messages and
+// history that wait for a slow connection still go to it.
 func (h *Hub) Unsubscribe(c *conn.Conn, pattern string) bool {
 	u := h.subscriber(c)
 	if u == nil {

@@ -1,0 +1,422 @@
+package broadcast
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/mgr"
+	"github.com/seed4930a636/mangusta/websocket"
+)
+
+// messages returns the payloads of the frames that w has taken, of more than a handshake.
+func (w *wire) messages() (all []string) {
+	if _, frames, ok := bytes.Cut(w.data, []byte("\r\n\r\n")); ok {
+		w.data = frames
+	}
+	for b := bytes.NewReader(w.data); b.Len() > 0; {
+		f, err := ws.ReadFrame(b)
+		if err != nil {
+			return append(all, err.Error())
+		}
+		all = append(all, string(f.Payload))
+	}
+	w.data = nil
+	return all
+}
+
+func (f *fakes) publish(topic string, data ...string) {
+	f.t.Helper()
+	for _, d := range data {
+		if _, err := f.hub.Publish(topic, []byte(d)); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+// want settles everything, and compares what w has taken since.
+func (f *fakes) want(w *wire, want ...string) {
+	f.t.Helper()
+	for range 10 {
+		f.m.Poll(0)
+	}
+	if got := w.messages(); !slices.Equal(got, want) {
+		f.t.Errorf("got %.200q, want %.200q", got, want)
+	}
+}
+
+// subscriber opens a WebSocket that has subscribed, and keeps what it takes.
+func (f *fakes) subscriber(pattern string, opts ...SubscribeOptions) (*conn.Conn, *wire) {
+	f.t.Helper()
+	c, w := f.open()
+	w.keep = true
+	f.subscribe(c, pattern, opts...)
+	return c, w
+}
+
+func TestPublishToAndExcept(t *testing.T) {
+	f := newFakes(t, Options{History: History{Count: 10}})
+	a, wa := f.subscriber("a")
+	_, wb := f.subscriber("#")
+	if _, err := f.hub.PublishExcept(a.ID(), "a", []byte("not a")); err != nil {
+		t.Fatal(err)
+	}
+	f.publish("a", "all")
+	f.want(wa, "all")
+	f.want(wb, "not a", "all")
+	f.hub.PublishTo(a.ID(), "b", []byte("not subscribed"))
+	f.hub.PublishTo(12345, "a", []byte("nobody"))
+	if x, err := f.hub.PublishExcept(1, "a", nil); err != nil || x.Subscribers != 2 {
+		t.Error(x, err)
+	}
+	f.want(wa, "")
+	_, wc := f.subscriber("a", SubscribeOptions{Since: All})
+	f.want(wc, "not a", "all", "")
+}
+
+func TestBadTopicsPatternsAndConnectionsAreRefused(t *testing.T) {
+	f := newFakes(t, Options{})
+	other := New(f.m)
+	c, _ := f.open()
+	plain := conn.New(f.shared, 1<<20, 1, &wire{}, &f.limits, nil)
+	foreign := conn.New(conn.NewShared(nil), 1<<20, 1, &wire{}, &f.limits, nil)
+	f.turn(func() {
+		for _, tc := range []struct{ got, want error }{
+			{f.hub.Subscribe(c, "a#"), ErrBadPattern},
+			{f.hub.Subscribe(plain, "a"), ErrNoSubscriber},
+			{f.hub.Subscribe(foreign, "a"), ErrForeign},
+			{f.hub.Subscribe(c, "a"), nil},
+			{f.hub.Subscribe(c, "a"), nil},
+			{other.Subscribe(c, "a"), ErrForeign},
+			{f.hub.PublishTo(1, "+", nil), ErrBadTopic},
+		} {
+			if !errors.Is(tc.got, tc.want) {
+				t.Errorf("got %v, want %v", tc.got, tc.want)
+			}
+		}
+		for i := range MaxPatterns {
+			if err := f.hub.Subscribe(c, fmt.Sprint(i)); (err == nil) != (i < MaxPatterns-1) {
+				t.Errorf("pattern %d: %v", i+2, err)
+			}
+		}
+		if f.hub.Unsubscribe(c, "x") || !f.hub.Unsubscribe(c, "a") || f.hub.Unsubscribe(foreign, "a") {
+			t.Error("Unsubscribe")
+		}
+		if err := f.hub.Subscribe(c, "a"); err != nil {
+			t.Error("an idle connection keeps what it has unsubscribed:", err)
+		}
+		f.hub.UnsubscribeAll(c)
+	})
+	if _, err := f.hub.Publish("#", nil); err != ErrBadTopic {
+		t.Error(err)
+	}
+	if s := f.hub.Stats(); s.Subscriptions != 0 || c.Watcher() != nil {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestPresence(t *testing.T) {
+	var got []string
+	var hub *Hub
+	f := newFakes(t, Options{Presence: func(p Presence) {
+		got = append(got, fmt.Sprintf("%s %v %d", p.Pattern, p.Joined, p.Count))
+		hub.Publish("presence", nil) // no lock is held
+	}})
+	hub = f.hub
+	a, _ := f.subscriber("x")
+	b, _ := f.subscriber("x")
+	f.turn(func() { f.hub.Subscribe(b, "y"); f.hub.Unsubscribe(a, "x") })
+	f.turn(func() { f.hub.UnsubscribeAll(b) })
+	f.m.Poll(0)
+	want := []string{"x true 1", "x true 2", "y true 1", "x false 1", "x false 0", "y false 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAFullQueueRefusesAMessageForAllLoops(t *testing.T) {
+	a, b := newFakes(t, Options{}), newFakes(t, Options{})
+	hub := NewHub(Options{Queue: 3, QueueBytes: 10}, a.m, b.m)
+	a.hub, b.hub = hub, hub
+	_, wa := a.subscriber("a/#")
+	_, wb := b.subscriber("a/b")
+	for i := range 3 {
+		b.publish("a/b", fmt.Sprint(i))
+	}
+	a.want(wa, "0", "1", "2") // the other is full still
+	before := hub.Offset()
+	if x, err := hub.Publish("a/b", nil); err != ErrFull || x != (Receipt{}) || hub.Offset() != before {
+		t.Errorf("%+v, %v, offset %d behind %d", x, err, hub.Offset(), before)
+	}
+	a.publish("a/c", "3")
+	a.want(wa, "3")
+	b.want(wb, "0", "1", "2")
+	b.publish("a/b", strings.Repeat("x", 100)) // one is never too large
+	if _, err := hub.Publish("a/b", []byte("y")); err != ErrFull {
+		t.Error(err)
+	}
+	if s := hub.Stats(); s.Refused != 2 || s.Published != 5 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAPanicOfAFilterIsTheLossOfOneMessageForOne(t *testing.T) {
+	f := newFakes(t, Options{})
+	panics := SubscribeOptions{Filter: func(m *Message) bool {
+		if string(m.Data) == "1" {
+			panic("on purpose")
+		}
+		return true
+	}}
+	_, wa := f.subscriber("a")
+	_, wb := f.subscriber("a", panics)
+	_, wc := f.subscriber("a")
+	_, wd := f.subscriber("#")
+	f.publish("a", "0", "1", "2")
+	f.want(wa, "0", "1", "2")
+	f.want(wb, "0", "2")
+	f.want(wc, "0", "1", "2")
+	f.want(wd, "0", "1", "2")
+}
+
+func TestAMessageThatCannotBeEncodedIsSkipped(t *testing.T) {
+	f := newFakes(t, Options{Encode: func(b []byte, m *Message) (websocket.Op, []byte) {
+		switch string(m.Data) {
+		case "panic":
+			panic("on purpose")
+		case "bad":
+			return websocket.Close, b
+		}
+		return websocket.Text, append(b, m.Data...)
+	}})
+	c, w := f.subscriber("a", SubscribeOptions{TellMissed: true})
+	f.publish("a", "0", "panic", "1", "bad")
+	f.hub.PublishTo(c.ID(), "a", []byte("panic"))
+	f.publish("a", "2")
+	f.want(w, "0", "1", `{"missed":1}`, "2") // of the one that panicked nobody knows more
+}
+
+func TestAMessageOverTheSendLimitIsSkippedAndTold(t *testing.T) {
+	for _, policy := range []conn.SendPolicy{conn.CloseOnFull, conn.RefuseOnFull} {
+		f := newFakes(t, Options{History: History{Count: 100}})
+		first := f.hub.Offset()
+		f.limits.Send, f.limits.OnFull = 5000, policy
+		o := SubscribeOptions{TellMissed: true}
+		c, w := f.subscriber("a", o)
+		big, fits := strings.Repeat("x", 5000), strings.Repeat("y", 4000)
+		f.publish("a", "0", big, fits, fits, "1")
+		f.want(w, "0", `{"missed":1}`, fits, fits, "1")
+		o.Since = first
+		_, w2 := f.subscriber("a", o)
+		f.want(w2, "0", `{"missed":1}`, fits, fits, "1")
+		if !c.IsOpen() {
+			t.Error("the connection was closed")
+		}
+	}
+}
+
+func TestMessagesWaitBehindAWriter(t *testing.T) {
+	f := newFakes(t, Options{})
+	c, w := f.subscriber("a", SubscribeOptions{Limit: Limit{Messages: 2}, TellMissed: true})
+	var writer *websocket.MessageWriter
+	f.turn(func() {
+		writer = websocket.Writer(c, websocket.Text)
+		writer.Write([]byte("first"))
+	})
+	f.publish("a", "0", "1", "2")
+	f.want(w, "first")
+	f.turn(func() { writer.Close() })
+	f.want(w, "", `{"missed":1}`, "1", "2")
+	f.publish("a", "3")
+	f.want(w, "3")
+}
+
+// Filters run in the middle of distributing and of reading history.
+func TestFiltersMaySubscribeAndUnsubscribe(t *testing.T) {
+	for _, since := range []uint64{0, All} {
+		f := newFakes(t, Options{History: History{Count: 100}})
+		if since == All {
+			f.publish("a", "0", "1", "2")
+		}
+		c, w := f.open()
+		w.keep = true
+		other, wo := f.subscriber("a")
+		f.subscribe(c, "a", SubscribeOptions{Since: since, Filter: func(m *Message) bool {
+			switch string(m.Data) {
+			case "0":
+				f.hub.Subscribe(c, "b", SubscribeOptions{Since: All})
+			case "1":
+				f.hub.Unsubscribe(c, "a")
+			}
+			f.hub.UnsubscribeAll(other)
+			return true
+		}})
+		if since == 0 {
+			f.publish("a", "0", "1", "2")
+		}
+		f.publish("b", "3")
+		if since == 0 {
+			f.want(w, "0", "1", "3")
+		} else {
+			f.want(w, "0", "1", "2", "3") // history that waits is like messages that do
+		}
+		f.publish("a", "4")
+		f.publish("b", "5")
+		f.want(w, "5")
+		if n := f.hub.Subscribers("a"); n != 0 {
+			t.Error(n, "subscribers")
+		}
+		wo.data = nil
+	}
+}
+
+func TestAnEventStreamThatEndsIsNoSubscriberAnyMore(t *testing.T) {
+	pollers(t, func(t *testing.T, p mgr.Poller) {
+		r := newRig(t, p, Options{})
+		c := r.sse("topic=a", "")
+		r.publish("a", "0")
+		c.want("0")
+		r.do(func() {
+			r.m.Broadcast(func(c *conn.Conn) { http.End(c) })
+		})
+		r.publish("a", "1")
+		r.until("nobody", func(s Stats) bool { return s.Subscriptions == 0 && s.Lost == 1 })
+	})
+}
+
+func TestHistoryBounds(t *testing.T) {
+	now := int64(0)
+	kept := func(h *Hub) (n int) { return h.Stats().Kept }
+	publish := func(h *Hub, topic string, sizes ...int) {
+		for _, n := range sizes {
+			if _, err := h.Publish(topic, make([]byte, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tc := range []struct {
+		name string
+		opts Options
+		do   func(*Hub)
+		want int
+	}{
+		{"none", Options{}, func(h *Hub) { publish(h, "a", 1, 1) }, 0},
+		{"count", Options{History: History{Count: 2}}, func(h *Hub) { publish(h, "a", 1, 1, 1); publish(h, "b", 1) }, 3},
+		{"bytes", Options{History: History{Count: 9, Bytes: 10}}, func(h *Hub) { publish(h, "a", 4, 4, 4); publish(h, "b", 1) }, 3},
+		{"too large", Options{History: History{Count: 9, Bytes: 10}}, func(h *Hub) { publish(h, "a", 4, 11) }, 0},
+		{"too large, retained", Options{Retain: true, History: History{Count: 9, Bytes: 10}}, func(h *Hub) { publish(h, "a", 4, 11) }, 1},
+		{"total", Options{History: History{Count: 9, Total: 10}}, func(h *Hub) { publish(h, "a", 4); publish(h, "b", 4, 4) }, 2},
+		{"total holds for what is retained", Options{Retain: true, History: History{Total: 10}},
+			func(h *Hub) { publish(h, "a", 4); publish(h, "b", 4); publish(h, "c", 4) }, 2},
+		{"age", Options{History: History{Count: 9, Age: time.Second}},
+			func(h *Hub) { publish(h, "a", 1, 1); now += int64(time.Minute); publish(h, "b", 1) }, 1},
+		{"age, retained", Options{Retain: true, History: History{Count: 9, Age: time.Second}},
+			func(h *Hub) { publish(h, "a", 1, 1); now += int64(time.Minute); publish(h, "a", 1); publish(h, "b", 1) }, 2},
+		{"retained only", Options{Retain: true}, func(h *Hub) { publish(h, "a", 1, 1); publish(h, "b", 1) }, 2},
+		{"topics", Options{History: History{Count: 9}, MaxTopics: 2},
+			func(h *Hub) { publish(h, "a", 1, 1); publish(h, "b", 1); publish(h, "a", 1); publish(h, "c", 1) }, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := NewHub(tc.opts)
+			h.clock = func() int64 { return now }
+			tc.do(h)
+			if got := kept(h); got != tc.want {
+				t.Errorf("%d kept, want %d", got, tc.want)
+			}
+			n, size := 0, 0
+			for _, x := range h.Topics() {
+				n += x.Kept
+				size += x.KeptBytes
+			}
+			if s := h.Stats(); n != s.Kept || size != s.KeptBytes || s.Topics > 3 {
+				t.Errorf("%d messages, %d bytes by topic: %+v", n, size, s)
+			}
+		})
+	}
+}
+
+// What history loses while somebody reads it is told, in its place.
+func TestEvictionDuringCatchUpIsTold(t *testing.T) {
+	f := newFakes(t, Options{History: History{Count: 4}})
+	first := f.hub.Offset()
+	f.publish("a", "0", "1", "2", "3")
+	c, w := f.open()
+	w.keep = true
+	writer := websocket.Writer(c, websocket.Text)
+	f.turn(func() {
+		writer.Write([]byte("holds up the rest"))
+		f.hub.Subscribe(c, "a", SubscribeOptions{Since: first, TellMissed: true})
+	})
+	f.want(w, "holds up the rest")
+	f.publish("b", "not this")
+	f.publish("a", "4", "5", "6") // 1 and 2 go; 0 has been read already
+	f.turn(func() { writer.Close() })
+	f.want(w, "", "0", `{"missed":2}`, "3", "4", "5", "6")
+	f.publish("a", "live")
+	f.want(w, "live")
+}
+
+func TestRetainedMessagesComeOnceToWhoeverAsksTwice(t *testing.T) {
+	f := newFakes(t, Options{Retain: true})
+	f.publish("a", "1", "2")
+	f.publish("b", "3")
+	c, w := f.open()
+	w.keep = true
+	f.turn(func() { f.hub.Subscribe(c, "a"); f.hub.Subscribe(c, "#"); f.hub.Subscribe(c, "+") })
+	f.want(w, "2", "3")
+}
+
+// The histories of several patterns come as one, or one that is cut in the middle would miss messages by its last offset.
+func TestHistoriesOfSeveralPatternsComeInOrder(t *testing.T) {
+	f := newFakes(t, Options{History: History{Count: 9}})
+	f.publish("a", "0")
+	f.publish("b", "1")
+	f.publish("a", "2")
+	f.publish("b", "3")
+	c, w := f.open()
+	w.keep = true
+	f.turn(func() {
+		f.hub.Subscribe(c, "b", SubscribeOptions{Since: All})
+		f.hub.Subscribe(c, "a", SubscribeOptions{Since: All})
+		f.hub.Publish("a", []byte("4"))
+	})
+	f.publish("b", "5")
+	f.want(w, "0", "1", "2", "3", "4", "5")
+}
+
+func TestNothingMissedButTheRunIsTold(t *testing.T) {
+	f := newFakes(t, Options{History: History{Count: 9}})
+	_, w := f.subscriber("a", SubscribeOptions{Since: 42, TellMissed: true})
+	f.want(w, `{"missed":0,"reset":true}`)
+}
+
+func TestADeliveryAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	const subscribers = 1000
+	f := newFakes(t, Options{})
+	for range subscribers {
+		c, _ := f.open()
+		f.subscribe(c, "a/+")
+	}
+	data := []byte("sixty-four bytes or so of a message that goes to a thousand of them")
+	n := testing.AllocsPerRun(100, func() {
+		f.hub.Publish("a/b", data)
+		f.m.Poll(0)
+	})
+	if n > 10 {
+		t.Errorf("%v allocations for a message and %d deliveries", n, subscribers)
+	}
+	if s := f.hub.Stats(); s.Delivered != 101*subscribers {
+		t.Errorf("%+v", s)
+	}
+}
