@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/examples/internal/web"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
@@ -181,6 +182,10 @@ func (d *device) answer(c *conn.Conn, m *http.Message) {
 		if err := websocket.Upgrade(c, m, d.upgrade); err != nil {
 			d.log.Warn("a WebSocket was refused", "from", c.RemoteAddr(), "why", err)
 		}
+		return
+	}
+	if strings.HasPrefix(string(m.Path), web.Prefix) {
+		web.Serve(c, m)
 		return
 	}
 	if err := http.ServeFS(c, m, d.page); err != nil {
