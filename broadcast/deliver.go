@@ -117,7 +117,10 @@ func (u *subscriber) outcome(err error) outcome {
 func (u *subscriber) pump() {
 	for u.waiting > 0 || u.behind > 0 {
 		s, m := u.next()
-		if m == nil || u.c.Pending() >= s.window() || u.tell(s) != sent || u.send(m) != sent {
+		if m == nil {
+			break
+		}
+		if u.c.Pending() >= s.window() || u.tell(s) != sent || u.send(m) != sent {
 			return
 		}
 		if m == s.ahead {

@@ -67,7 +67,7 @@ func (m *message) events() *http.PreparedEvent {
 // Missed tells a subscriber that messages passed it by.
 type Missed struct {
 	// N is how many. Where history is gone, and with it the knowledge which topics' messages were in it, it is how many it was at
-	// most, and at least one.
+	// most. It is 0 only with Reset: what was missed of another run nobody knows.
 	N uint64
 	// Reset says that the offset to go on from is none of this run of the program.
 	Reset bool
