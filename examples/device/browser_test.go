@@ -110,10 +110,10 @@ func testLinkDown(t *testing.T, browser context.Context) {
 // A cable that is pulled closes no connection: the page must notice by itself that nothing comes any more.
 func testSilence(t *testing.T, browser context.Context) {
 	p := startFast(t)
-	url, freeze := browsertest.FreezingProxy(t, strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/"))
-	b := browsertest.Open(t, browser, url)
+	proxy := browsertest.NewProxy(t, strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/"))
+	b := browsertest.Open(t, browser, proxy.URL)
 	b.Until(`document.getElementById("updated").textContent !== ""`)
-	freeze()
+	proxy.Freeze()
 	b.Until(`!document.getElementById("banner").hidden`)
 	b.Until(`document.getElementById("banner").hidden && document.getElementById("status").textContent === "Live"`)
 	b.WantNoErrors()

@@ -5,7 +5,7 @@ import { clock } from "./shared/format.js";
 import { Link } from "./shared/link.js";
 import { Pane } from "./shared/pane.js";
 
-const longestText = 2000; // characters of a message that are shown
+const longestText = 400; // characters of a message that are shown
 const mostRows = 200;
 
 const pane = new Pane($("tail"), $("tail-latest"), mostRows);
