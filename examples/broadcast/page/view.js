@@ -95,8 +95,9 @@ function showHub(h, busy) {
     ["Disconnected", count(h.disconnected)],
     ["Refused", count(h.refused)],
     ["Queued", count(h.queued)],
-    ["History", bytes(h.kept_bytes)],
-    ["Data sent", bytes(h.bytes)],
+    ["Kept", count(h.kept)],
+    ["Kept data", bytes(h.kept_bytes)],
+    ["Sent data", bytes(h.bytes)],
     ["Distributing", fixed(busy == null ? null : Math.min(100, 100 * busy), 1, "%")],
   ];
   keyed($("hub"), facts, ([name]) => name,

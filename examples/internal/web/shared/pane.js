@@ -19,6 +19,9 @@ export class Pane {
       this.#follow();
       list.focus();
     });
+    new ResizeObserver(() => { // a phone was turned: the lines are broken anew
+      if (this.#following) this.#follow();
+    }).observe(list);
   }
 
   append(rows) {
