@@ -70,9 +70,9 @@ func main() {
 	flags := program.Register("127.0.0.1:8000")
 	var cfg config
 	flag.StringVar(&cfg.token, "token", "", "`secret` that publishing takes; without one everybody may publish")
-	flag.IntVar(&cfg.history, "history", 100, "`messages` of each topic that are kept for those who come back")
+	flag.IntVar(&cfg.history, "history", 100, "`messages` of each topic that are kept for those who come back, in 64 MiB for all topics")
 	flag.IntVar(&cfg.limit, "limit", 1<<20, "`bytes` that may wait for a slow subscriber")
-	flag.StringVar(&cfg.policy, "policy", "oldest", "what is done with messages over the limit: `skip`, oldest, latest or close")
+	flag.StringVar(&cfg.policy, "policy", "oldest", "`what` is done with messages over the limit: skip, oldest, latest or close")
 	flag.Float64Var(&cfg.rate, "rate", 10_000, "`messages` that one address may publish in a second")
 	flag.Parse()
 	program.Check(cfg.check())

@@ -69,13 +69,13 @@ func newServer(m *mgr.Manager, cfg config) (*server, error) {
 	return s, nil
 }
 
-// policy of the page: it has no inline script or style and asks no other host for anything, so all of that is forbidden.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+// contentPolicy is for the page, which has no inline script or style and asks no other host for anything.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 func (s *server) routes() *http.Mux {
 	x := http.NewMux()
-	x.Use(middleware.SecurityHeaders(middleware.Headers{ContentSecurityPolicy: policy, ReferrerPolicy: "no-referrer"}))
+	x.Use(middleware.SecurityHeaders(middleware.Headers{ContentSecurityPolicy: contentPolicy, ReferrerPolicy: "no-referrer"}))
 	limited := middleware.RateLimit(middleware.Rate{PerSecond: s.cfg.rate})
 	ownPages := middleware.CSRF() // a page of another site must not publish through the browser of somebody who may
 	x.MustHandle("POST /publish/{topic...}", limited(ownPages(s.publish)))
