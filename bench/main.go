@@ -1,93 +1,129 @@
 // Command bench measures mangusta beside its peers on this machine: each server in turn, several rounds interleaved, the
-// server pinned to one processor with GOMAXPROCS=1 and the load to another. The figure that counts is the processor
-// time of the whole server process for one operation, as a ratio to mangusta's in the same run.
+// server pinned to one processor with GOMAXPROCS=1 and the load to another. The figure that counts is the processor time
+// of the whole server process for one operation, as a ratio to others in the same run: to a floor in C that does as
+// little as can be done, and to mangusta. README.md tells what each work is, and how each peer is set up.
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"slices"
+	"regexp"
 	"time"
 )
 
-var servers = []server{
-	{"mangusta", "github.com/seed4930a636/mangusta/examples/testee", []string{"-listen", "ADDR"}},
-	{"fasthttp", "github.com/seed4930a636/mangusta/bench/peer/fasthttp", []string{"ADDR"}},
-	{"net-http", "github.com/seed4930a636/mangusta/bench/peer/nethttp", []string{"ADDR"}},
+// config is what the command line says.
+type config struct {
+	set         picked
+	only, peers *regexp.Regexp
+	rounds      int
+	length      time.Duration
+	json, chart string // files
+	perf        string // directory
+	list        bool
+}
+
+func parse() (c config, err error) {
+	quick := flag.Bool("quick", false, "the main works only, one short round: half a minute")
+	all := flag.Bool("all", false, "all combinations of broadcast too")
+	only := flag.String("only", "", "works whose name matches this `regexp`")
+	servers := flag.String("servers", "", "servers whose name matches this `regexp`")
+	flag.IntVar(&c.rounds, "rounds", 3, "rounds of each work; the median is printed")
+	flag.DurationVar(&c.length, "time", time.Second, "length of one load; wrk takes whole seconds")
+	flag.StringVar(&c.json, "json", "", "`file` for all figures, - for standard output")
+	flag.StringVar(&c.chart, "chart", "bench.html", "`file` for the chart, empty for none")
+	flag.StringVar(&c.perf, "perf", "", "`directory` for a profile of each run, from perf record; profiling adds to the figures")
+	flag.BoolVar(&c.list, "list", false, "print the names of the works")
+	flag.Parse()
+	c.set = usually
+	if *all {
+		c.set = onlyAll
+	}
+	if *quick {
+		c.set, c.rounds, c.length = always, 1, 300*time.Millisecond
+	}
+	if c.only, err = pattern(*only); err != nil {
+		return c, err
+	}
+	c.peers, err = pattern(*servers)
+	return c, err
+}
+
+// pattern compiles s; nil stands for the empty one.
+func pattern(s string) (*regexp.Regexp, error) {
+	if s == "" {
+		return nil, nil
+	}
+	return regexp.Compile(s)
 }
 
 func main() {
-	rounds := flag.Int("rounds", 3, "rounds of each measurement; the median is printed")
-	length := flag.Duration("time", 5*time.Second, "length of one load")
-	conns := flag.Int("conns", 64, "keep-alive connections of the plain load")
-	sockets := flag.Int("idle", 10_000, "idle WebSocket connections; 0 leaves that out")
-	flag.Parse()
-	if err := run(*rounds, *length, *conns, *sockets); err != nil {
+	c, err := parse()
+	if err == nil {
+		err = run(c, os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int, length time.Duration, conns, sockets int) error {
-	dir, err := os.MkdirTemp("", "mangusta-bench")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := build(dir, servers); err != nil {
-		return err
-	}
-	if err := plain(dir, rounds, length, conns); err != nil {
-		return err
-	}
-	if sockets == 0 {
+func run(c config, w io.Writer) error {
+	chosen := choose(works(), c.set, c.only, c.peers)
+	if c.list {
+		for _, x := range chosen {
+			fmt.Fprintf(w, "%-40s %s\n", x.name, x.title)
+		}
 		return nil
 	}
-	p, err := start(dir, servers[0])
+	raiseLimit()
+	needed := tools(chosen)
+	if c.perf != "" {
+		needed = append(needed, perf)
+	}
+	provide(os.Stderr, needed...)
+	chosen = possible(chosen)
+	bin, err := os.MkdirTemp("", "mangusta-bench")
 	if err != nil {
 		return err
 	}
-	defer p.stop()
-	each, err := idle(p, "/ws", sockets)
-	if err != nil {
+	defer os.RemoveAll(bin)
+	if err := build(bin, programs(chosen), c.perf != ""); err != nil {
 		return err
 	}
-	fmt.Printf("\n%d idle WebSockets: %.0f bytes of RSS each\n", sockets, each)
-	return nil
+	rep := newReport(c.rounds)
+	fmt.Fprintf(w, "%s, %s, rounds: %d\n", rep.System, rep.Go, rep.Rounds)
+	for _, x := range chosen {
+		rep.add(x, x.rounds(bench{bin, c.perf}, c.rounds, c.length)).print(w)
+	}
+	return rep.save(c, w)
 }
 
-// plain prints the table of GET /plaintext.
-func plain(dir string, rounds int, length time.Duration, conns int) error {
-	runs := make([][]result, len(servers))
-	for range rounds {
-		for i, s := range servers {
-			p, err := start(dir, s)
-			if err != nil {
-				return err
-			}
-			r, err := wrk(p, conns, length)
-			p.stop()
-			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
-			runs[i] = append(runs[i], r)
+// save writes the files that were asked for.
+func (rep *report) save(c config, w io.Writer) error {
+	if c.chart != "" {
+		f, err := os.Create(c.chart)
+		if err != nil {
+			return err
 		}
+		defer f.Close()
+		if err := rep.draw(f); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "\nThe chart is in %s.\n", c.chart)
 	}
-	fmt.Printf("GET /plaintext, %d connections, median of %d rounds\n", conns, rounds)
-	fmt.Printf("%-10s %12s %12s %10s %10s %8s\n", "server", "requests/s", "CPU µs/req", "user", "system", "ratio")
-	base := median(runs[0]).perOp()
-	for i, s := range servers {
-		r := median(runs[i])
-		per := func(d time.Duration) float64 { return float64(d) / float64(r.ops) / 1000 }
-		fmt.Printf("%-10s %12.0f %12.2f %10.2f %10.2f %8.2f\n", s.name, r.rate, per(r.user+r.system), per(r.user),
-			per(r.system), float64(r.perOp())/float64(base))
+	if c.json == "" {
+		return nil
 	}
-	return nil
-}
-
-// median returns the run in the middle by processor time.
-func median(rs []result) result {
-	slices.SortFunc(rs, func(a, b result) int { return int(a.perOp() - b.perOp()) })
-	return rs[len(rs)/2]
+	b, err := json.MarshalIndent(rep, "", "\t")
+	if err != nil {
+		return err
+	}
+	if c.json == "-" {
+		_, err = fmt.Fprintf(w, "%s\n", b)
+		return err
+	}
+	return os.WriteFile(c.json, append(b, '\n'), 0o644)
 }

@@ -11,69 +11,74 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// A server is a program that is measured.
-type server struct {
-	name string
-	pkg  string   // built with go build
-	args []string // "ADDR" stands for the address to listen on
-}
+// serverCPU and loadCPU are the first two processors that this process may use.
+var serverCPU, loadCPU = func() (int, int) {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil || set.Count() < 2 {
+		return 0, 0
+	}
+	var cpus []int
+	for i := 0; len(cpus) < 2; i++ {
+		if set.IsSet(i) {
+			cpus = append(cpus, i)
+		}
+	}
+	return cpus[0], cpus[1]
+}()
 
 // process is a running server.
 type process struct {
 	cmd  *exec.Cmd
 	addr string
+	said bytes.Buffer  // on standard error; to be read when it has stopped
+	took time.Duration // from exec until it accepted a connection
 }
 
-// build compiles the servers into dir, statically and stripped, as they would be shipped.
-func build(dir string, servers []server) error {
-	for _, s := range servers {
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, s.name), s.pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", s.name, err, out)
-		}
-	}
-	return nil
-}
-
-// pinned returns the command with its process bound to one processor, where there are two or more.
-func pinned(cpu int, name string, args ...string) *exec.Cmd {
-	if runtime.NumCPU() < 2 {
+// pinned returns the command with its process bound to processors, where there are two or more.
+func pinned(cpus []int, name string, args ...string) *exec.Cmd {
+	if runtime.NumCPU() < 2 || !have("taskset") {
 		return exec.Command(name, args...)
 	}
-	return exec.Command("taskset", append([]string{"-c", strconv.Itoa(cpu), name}, args...)...)
+	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(cpus), " ", ","), "[]")
+	return exec.Command("taskset", append([]string{"-c", list, name}, args...)...)
 }
 
 // start runs a server on a free port, with one processor, and waits until it listens.
-func start(dir string, s server) (*process, error) {
+func start(bin string, s server) (*process, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	addr := l.Addr().String()
+	_, port, _ := net.SplitHostPort(addr)
 	l.Close()
+	fill := strings.NewReplacer("ADDR", addr, "PORT", port, "DIR", filepath.Join(bin, staticDir))
 	args := make([]string, len(s.args))
 	for i, a := range s.args {
-		args[i] = strings.ReplaceAll(a, "ADDR", addr)
+		args[i] = fill.Replace(a)
 	}
-	cmd := pinned(0, filepath.Join(dir, s.name), args...)
+	cmd := pinned([]int{serverCPU}, filepath.Join(bin, s.program), args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-	cmd.Stderr = os.Stderr
+	p := &process{cmd: cmd, addr: addr}
+	cmd.Stderr = &p.said
+	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd, addr}
-	for range 200 {
+	for time.Since(begin) < 10*time.Second {
 		if c, err := net.Dial("tcp", addr); err == nil {
+			p.took = time.Since(begin)
 			c.Close()
 			return p, nil
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(100 * time.Microsecond)
 	}
 	p.stop()
-	return nil, fmt.Errorf("%s does not listen on %s", s.name, addr)
+	return nil, fmt.Errorf("%s does not listen on %s\n%s", s.name, addr, p.said.Bytes())
 }
 
 func (p *process) stop() {
@@ -81,20 +86,65 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
-// cpu returns the processor time that the server has used so far, in user and system mode.
-func (p *process) cpu() (user, system time.Duration, err error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+// profile has perf record the server until stop is called, into a file of dir. Without a dir it does nothing.
+func (p *process) profile(dir, name string) (stop func(), err error) {
+	if dir == "" {
+		return func() {}, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(dir, strings.ReplaceAll(name, "/", "-")+"-*.perf")
 	if err != nil {
-		return 0, 0, err
+		return nil, err
+	}
+	f.Close()
+	cmd := exec.Command("perf", "record", "-q", "-F", "1999", "-g", "-o", f.Name(), "-p", strconv.Itoa(p.cmd.Process.Pid))
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return func() {
+		cmd.Process.Signal(os.Interrupt) // it writes the file then
+		cmd.Wait()
+	}, nil
+}
+
+// usage is processor time.
+type usage struct{ user, system time.Duration }
+
+func (u usage) total() time.Duration { return u.user + u.system }
+
+// minus returns what has been used since before. The split is coarse, so in a short time one part may seem to shrink.
+func (u usage) minus(before usage) usage {
+	d := usage{u.user - before.user, u.system - before.system}
+	if d.system < 0 {
+		d = usage{user: d.user + d.system}
+	}
+	return d
+}
+
+// cpu returns the processor time that all threads of the server have used so far. /proc/PID/stat tells how it splits
+// between user and system mode, in ticks of 10 ms; the sum is from the process's clock, in nanoseconds.
+func (p *process) cpu() (usage, error) {
+	pid := p.cmd.Process.Pid
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return usage{}, err
 	}
 	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+2:])
-	u, err1 := strconv.Atoi(string(f[11]))
-	s, err2 := strconv.Atoi(string(f[12]))
+	user, err1 := strconv.Atoi(string(f[11]))
+	system, err2 := strconv.Atoi(string(f[12]))
 	if err1 != nil || err2 != nil {
-		return 0, 0, fmt.Errorf("/proc/PID/stat: %q", b)
+		return usage{}, fmt.Errorf("/proc/PID/stat: %q", b)
 	}
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
-	return time.Duration(u) * tick, time.Duration(s) * tick, nil
+	u := usage{time.Duration(user) * tick, time.Duration(system) * tick}
+	var ts unix.Timespec
+	clock := int32(^pid)<<3 | 2 // clock_getcpuclockid(3)
+	if unix.ClockGettime(clock, &ts) == nil {
+		u.system = time.Duration(ts.Nano()) - u.user
+	}
+	return u, nil
 }
 
 // rss returns the server's resident memory in bytes.
@@ -110,4 +160,22 @@ func (p *process) rss() (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("/proc/PID/status has no VmRSS")
+}
+
+// pinThread binds the calling thread to the load's processor. The caller has locked itself to the thread, and never unlocks,
+// so that the thread ends with it.
+func pinThread() {
+	if runtime.NumCPU() < 2 {
+		return
+	}
+	var set unix.CPUSet
+	set.Set(loadCPU)
+	unix.SchedSetaffinity(0, &set) // where it is refused the kernel finds a place
+}
+
+// threadCPU returns the processor time of the calling thread.
+func threadCPU() time.Duration {
+	var r unix.Rusage
+	unix.Getrusage(unix.RUSAGE_THREAD, &r)
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

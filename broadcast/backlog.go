@@ -21,8 +21,7 @@ type backlog struct {
 	front   int            // entries[front:] wait
 	n       int            // of them, without holes
 	bytes   int            // of them
-	base    int            // the number of entries[0], counted from the first one ever
-	latest  map[string]int // with KeepLatest: the number of the entry with each topic
+	latest  map[string]int // with KeepLatest: the index of the entry with each topic
 	skipped uint64         // messages skipped behind the last entry
 }
 
@@ -34,25 +33,45 @@ type entry struct {
 
 // over reports whether a message of n bytes is too much for limit. One message is not, whatever its size.
 func (b *backlog) over(limit Limit, n int) bool {
-	return b.n > 0 && (limit.Messages > 0 && b.n+1 > limit.Messages || limit.Bytes > 0 && b.bytes+n > limit.Bytes)
+	return b.n > 0 && (limit.Messages > 0 && b.n >= limit.Messages || limit.Bytes > 0 && n > limit.Bytes-b.bytes)
 }
 
-// add puts m at the end.
-func (b *backlog) add(m *message) {
-	if b.front > 32 && b.front > len(b.entries)/2 {
-		k := copy(b.entries, b.entries[b.front:])
-		clear(b.entries[k:])
-		b.entries = b.entries[:k]
-		b.base += b.front
-		b.front = 0
+// add puts m at the end, for supersede to find when latest is set.
+func (b *backlog) add(m *message, latest bool) {
+	if idle := len(b.entries) - b.n; idle > 32 && idle > b.n {
+		b.compact()
 	}
 	b.entries = append(b.entries, entry{m, b.skipped})
 	b.skipped = 0
 	b.n++
 	b.bytes += len(m.Data)
+	if latest {
+		if b.latest == nil {
+			b.latest = make(map[string]int)
+		}
+		b.latest[m.Topic] = len(b.entries) - 1
+	}
 }
 
-// first returns the entry in front, nil when nothing waits. The skips of holes go to what is behind them.
+// compact takes out the holes, and what is in front of the first entry. The skips of holes go to what is behind them.
+func (b *backlog) compact() {
+	live, skipped := b.entries[:0], uint64(0)
+	for _, e := range b.entries[b.front:] {
+		if skipped += e.skipped; e.m == nil {
+			continue
+		}
+		if b.latest != nil {
+			b.latest[e.m.Topic] = len(live)
+		}
+		live = append(live, entry{e.m, skipped})
+		skipped = 0
+	}
+	clear(b.entries[len(live):])
+	b.entries, b.front = live, 0
+	b.skipped += skipped
+}
+
+// first returns the entry in front, nil when nothing waits.
 func (b *backlog) first() *entry {
 	for b.front < len(b.entries) {
 		e := &b.entries[b.front]
@@ -70,13 +89,11 @@ func (b *backlog) shift(skip bool) *message {
 	m := e.m
 	b.n--
 	b.bytes -= len(m.Data)
-	if b.latest != nil && b.latest[m.Topic] == b.base+b.front {
-		delete(b.latest, m.Topic)
-	}
+	delete(b.latest, m.Topic)
 	if skip {
 		b.pass(e.skipped + 1)
 	} else {
-		b.pass(0)
+		b.pass(e.skipped)
 	}
 	return m
 }
@@ -90,23 +107,19 @@ func (b *backlog) pass(skipped uint64) {
 		return
 	}
 	b.skipped += skipped
-	b.base += len(b.entries)
 	b.entries, b.front = b.entries[:0], 0
 	if cap(b.entries) > 64 {
-		b.entries = nil
+		b.entries, b.latest = nil, nil
 	}
 }
 
 // supersede makes a hole of the message with topic that waits, if there is one, and returns it.
 func (b *backlog) supersede(topic string) *message {
-	if b.latest == nil {
-		b.latest = make(map[string]int)
-	}
 	at, ok := b.latest[topic]
 	if !ok {
 		return nil
 	}
-	e := &b.entries[at-b.base]
+	e := &b.entries[at]
 	m := e.m
 	e.m = nil
 	e.skipped++
@@ -142,14 +155,10 @@ func (s *subscription) push(m *message) {
 	for b.over(s.opts.Limit, len(m.Data)) {
 		s.skip(b.shift(true))
 	}
-	b.add(m)
-	if b.latest != nil {
-		b.latest[m.Topic] = b.base + len(b.entries) - 1
-	}
+	b.add(m, s.opts.Policy == KeepLatest)
+	u.busy = true
 	u.waiting += b.n - before
-	if s.soft == nil && s.aboveSoft() {
-		s.soft = u.l.m.AfterFunc(s.opts.SoftTime, u.disconnect)
-	}
+	s.mindSoft()
 }
 
 // skip counts a message that the subscriber does not get.
@@ -161,20 +170,25 @@ func (s *subscription) skip(m *message) {
 	}
 }
 
-// taken removes the message in front, which has been sent.
-func (s *subscription) taken() {
-	s.backlog.shift(false)
+// taken removes the message in front, which has been sent, or never will be.
+func (s *subscription) taken(skip bool) {
+	s.backlog.shift(skip)
 	s.to.waiting--
-	if s.soft != nil && !s.aboveSoft() {
+	s.mindSoft()
+}
+
+// mindSoft begins or ends the time that a backlog may stand at the soft limit.
+func (s *subscription) mindSoft() {
+	b, limit := &s.backlog, s.opts.Soft
+	at := b.n > 0 && (limit.Messages > 0 && b.n >= limit.Messages || limit.Bytes > 0 && b.bytes >= limit.Bytes)
+	switch {
+	case !at:
 		s.calm()
+	case s.soft == nil:
+		s.soft = s.to.l.m.AfterFunc(s.opts.SoftTime, s.to.disconnect)
 	}
 }
 
-func (s *subscription) aboveSoft() bool {
-	return s.opts.Soft != Limit{} && s.backlog.over(s.opts.Soft, 0)
-}
-
-// calm ends the time that a backlog may stand above the soft limit.
 func (s *subscription) calm() {
 	if s.soft != nil {
 		s.soft.Stop()
@@ -185,11 +199,14 @@ func (s *subscription) calm() {
 // disconnect ends the connection of a subscriber that is too slow. It may come back, and go on from where it was.
 func (u *subscriber) disconnect() {
 	u.l.stats.disconnected++
+	var err error
 	if u.events {
-		http.End(u.c)
+		err = http.End(u.c)
 	} else {
-		websocket.CloseWith(u.c, websocket.CloseTryLater, "too slow")
+		err = websocket.CloseWith(u.c, websocket.CloseTryLater, "too slow")
+	}
+	if err != nil { // there is no room even for that
+		u.c.Drain()
 	}
 	u.dropAll()
-	u.l.show()
 }

@@ -41,6 +41,7 @@
 //
 // # Order
 //
-// Each subscriber gets each message once, in the order of the offsets. Messages that one goroutine publishes have rising offsets.
-// PublishTo goes between those that were published before and after it.
+// Each subscriber gets each message once, in the order of the offsets; only the history that a later Subscribe asks for comes
+// behind what was sent before. Messages that one goroutine publishes have rising offsets. PublishTo goes between those that were
+// published before and after it.
 package broadcast

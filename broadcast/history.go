@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// History bounds what is kept of each topic. The oldest goes first; what is too old goes when something is published or
-// somebody subscribes.
+// History bounds what is kept of each topic. The oldest goes first; what is too old is told to nobody, and goes when something is
+// published. The bytes are those of Message.Data; what has been sent to somebody is kept encoded too, as a frame, an event or both.
 type History struct {
 	Count int           // messages; 0 keeps none
 	Bytes int           // of messages; 0 is no bound
@@ -124,7 +124,7 @@ func (h *Hub) evict(t *topic) {
 	y.holes++
 	y.trim()
 	for _, s := range h.behind {
-		if s.cursor < m.at && m.at <= s.until && !(s.lasts && m.at <= s.start) && Match(s.pattern, t.name) {
+		if !s.lasts && s.cursor < m.at && m.at <= s.until && Match(s.pattern, t.name) {
 			s.missed++
 		}
 	}
@@ -170,54 +170,64 @@ func (y *history) missedSince(pattern string, since uint64) uint64 {
 	return n
 }
 
-// after returns the first message behind offset cursor that pattern matches, nil when there is none.
-func (y *history) after(pattern string, cursor uint64) *message {
+// after returns the first message behind offset cursor, and not behind bound, that pattern matches; nil when there is none. It looks
+// at a bounded number of messages at a time, since nobody can publish meanwhile, and returns the offset up to which it has.
+func (y *history) after(pattern string, cursor, bound uint64) (m *message, upTo uint64) {
 	if isExact(pattern) {
-		t := y.topics[pattern]
-		if t == nil {
-			return nil
+		if t := y.topics[pattern]; t != nil {
+			i, _ := slices.BinarySearchFunc(t.log, cursor+1, func(m *message, at uint64) int { return cmp.Compare(m.at, at) })
+			if i < len(t.log) && t.log[i].at <= bound {
+				return t.log[i], t.log[i].at
+			}
 		}
-		i, _ := slices.BinarySearchFunc(t.log, cursor+1, func(m *message, at uint64) int { return cmp.Compare(m.at, at) })
-		if i == len(t.log) {
-			return nil
-		}
-		return t.log[i]
+		return nil, bound
 	}
 	i, _ := slices.BinarySearchFunc(y.log, cursor+1, func(k kept, at uint64) int { return cmp.Compare(k.at, at) })
-	for _, k := range y.log[i:] {
-		if k.m != nil && Match(pattern, k.m.Topic) {
-			return k.m
+	for n, k := range y.log[i:] {
+		switch {
+		case k.at > bound:
+			return nil, bound
+		case k.m != nil && Match(pattern, k.m.Topic):
+			return k.m, k.at
+		case n == 1000:
+			return nil, k.at
 		}
 	}
-	return nil
+	return nil, bound
 }
 
-// nextOf returns the next message of history that s has not read; when there is none it makes s live and returns nil.
-func (h *Hub) nextOf(s *subscription) *message {
+// nextOf returns the next message of history for s, nil when it has looked at some without finding one. more says that there may be
+// others; when there are none, s is live. A newcomer waits for what the loop has yet to distribute: another subscription, which
+// could end before, would bring it.
+func (h *Hub) nextOf(s *subscription) (m *message, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for {
-		m := h.history.after(s.pattern, s.cursor)
-		s.untold.N += s.missed
-		s.missed = 0
-		if m == nil || m.at > s.until {
-			s.from = h.seq
-			h.caughtUp(s)
-			return nil
-		}
-		s.cursor = m.at
-		newest := m == m.topic.newest()
-		switch {
-		case s.lasts && m.at <= s.start:
-			if newest {
-				return m
-			}
-		case h.tooOld(m) && !(h.opts.Retain && newest):
-			s.untold.N++
-		default:
-			return m
-		}
+	position := s.to.l.position()
+	end := min(position, s.until)
+	if s.lasts {
+		end = s.start
 	}
+	bound := min(position, end)
+	m, upTo := h.history.after(s.pattern, s.cursor, bound)
+	s.cursor = max(s.cursor, upTo)
+	s.untold.N += s.missed
+	s.missed = 0
+	switch {
+	case m == nil && s.cursor >= end:
+		s.from = max(s.start, end)
+		h.caughtUp(s)
+		return nil, false
+	case m == nil:
+		return nil, s.cursor < bound
+	case m == m.topic.newest() && h.opts.Retain:
+		return m, true
+	case s.lasts:
+		return nil, true
+	case h.tooOld(m):
+		s.untold.N++
+		return nil, true
+	}
+	return m, true
 }
 
 // forget ends the reading of history.

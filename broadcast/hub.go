@@ -33,7 +33,7 @@ type Options struct {
 	// History bounds what is kept of each topic for those who come back; nothing is with the zero value.
 	History History
 
-	// Retain keeps the last message of each topic, whatever History says, and gives it to each new subscriber.
+	// Retain keeps the last message of each topic, whatever History's Count, Bytes and Age say, and gives it to each new subscriber.
 	Retain bool
 
 	// Queue and QueueBytes bound the messages that wait for one loop, in number and in bytes; 65,536 and 64 MiB when 0.

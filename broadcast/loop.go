@@ -11,24 +11,29 @@ import (
 type loop struct {
 	hub   *Hub
 	m     *mgr.Manager
-	index int // in Hub.loops
+	index int    // in Hub.loops
+	run   func() // work
 
 	queue []*message // queue[next:] wait
 	next  int
 	bytes int
-	awake bool // work is going to be called
+	awake bool // work is going to be called, or is running
 
-	current  *message // that is being distributed: to the subscriptions of found, from number at of node on
+	// While current is set it is being distributed, to the subscriptions of found, from number at of node on. They stay where they are
+	// in their lists.
+	current  *message
 	found    []*node
 	node, at int
-	done     uint64  // the offset of the message distributed last
-	fanning  bool    // subscriptions must stay where they are in their lists
-	holes    []*node // whose lists have holes
+	holes    []*node // whose lists have subscriptions that are ending
 
 	stats loopStats
 }
 
-func newLoop(h *Hub, m *mgr.Manager, i int) *loop { return &loop{hub: h, m: m, index: i} }
+func newLoop(h *Hub, m *mgr.Manager, i int) *loop {
+	l := &loop{hub: h, m: m, index: i}
+	l.run = l.work
+	return l
+}
 
 // One turn hands each subscriber this much at most, and then lets the loop send it: a connection that takes what it gets
 // must not look slow just because several messages came at a time.
@@ -39,12 +44,27 @@ const (
 
 func (l *loop) waiting() int { return len(l.queue) - l.next }
 
+// position returns the offset up to which every message has been distributed here, or was not wanted. Hub.mu is held.
+func (l *loop) position() uint64 {
+	switch {
+	case l.current != nil:
+		return l.current.at
+	case l.waiting() == 0:
+		return l.hub.seq
+	}
+	m := l.queue[l.next]
+	if m.only != 0 {
+		return m.at
+	}
+	return m.at - 1
+}
+
 // wake has the loop call work. Hub.mu is held.
 func (l *loop) wake() error {
 	if l.awake {
 		return nil
 	}
-	if err := l.m.Do(l.work); err != nil {
+	if err := l.m.Do(l.run); err != nil {
 		return err
 	}
 	l.awake = true
@@ -57,8 +77,8 @@ func (l *loop) push(m *message) {
 	l.bytes += len(m.Data)
 }
 
-// take makes the next message of the queue the one to distribute, and finds the patterns that match it. It returns false when
-// there is none.
+// take makes the next message of the queue the one to distribute, and finds the patterns that match it. When there is none it
+// returns false, and the loop has to be woken for the next.
 func (l *loop) take() bool {
 	h := l.hub
 	h.mu.Lock()
@@ -67,6 +87,7 @@ func (l *loop) take() bool {
 		if l.queue, l.next = l.queue[:0], 0; cap(l.queue) > keepQueue {
 			l.queue = nil
 		}
+		l.awake = false
 		return false
 	}
 	m := l.queue[l.next]
@@ -101,24 +122,23 @@ func (l *loop) work() {
 	l.show()
 }
 
-// rest has work called again when something is left.
+// rest has work called again when something may be left.
 func (l *loop) rest() {
-	h := l.hub
-	h.mu.Lock()
-	l.awake = l.waiting() > 0 || l.current != nil
+	l.hub.mu.Lock()
 	var err error
 	if l.awake {
-		err = l.m.Do(l.work)
+		err = l.m.Do(l.run)
 	}
-	h.mu.Unlock()
-	if err != nil { // the manager is closing, or its queue is full: what was accepted goes out now
-		for l.current != nil || l.take() {
-			l.distribute()
-		}
-		h.mu.Lock()
-		l.awake = l.waiting() > 0
-		h.mu.Unlock()
+	l.hub.mu.Unlock()
+	if err == nil {
+		return
 	}
+	// The manager is closing, or its queue is full: what was accepted goes out now.
+	defer l.rest() // for what is behind a panic
+	for l.current != nil || l.take() {
+		l.distribute()
+	}
+	l.show()
 }
 
 // distribute offers the current message to each subscription that matches it.
@@ -129,20 +149,16 @@ func (l *loop) distribute() {
 		l.toOne(m)
 		return
 	}
-	l.fanning = true
 	for ; l.node < len(l.found); l.node++ {
 		x := l.found[l.node]
 		for l.at < len(x.subs[l.index]) {
 			s := x.subs[l.index][l.at]
 			l.at++
-			if s != nil {
-				s.offer(m)
-			}
+			s.offer(m)
 		}
 		l.at = 0
 	}
-	l.fanning = false
-	l.current, l.done = nil, m.at
+	l.current = nil
 	l.fill()
 }
 
@@ -153,7 +169,7 @@ func (l *loop) toOne(m *message) {
 		return
 	}
 	for _, s := range u.subs {
-		if Match(s.pattern, m.Topic) {
+		if !s.ending && Match(s.pattern, m.Topic) {
 			u.deliver(s, m)
 			return
 		}

@@ -34,6 +34,7 @@ type message struct {
 // webSocket returns the frame of m.
 func (m *message) webSocket() *websocket.Prepared {
 	m.frameOnce.Do(func() {
+		m.frame = unencoded // should Encode panic
 		if encode := m.hub.opts.Encode; encode != nil {
 			op, b := encode(nil, &m.Message)
 			m.frame = websocket.Prepare(op, b)
@@ -43,6 +44,9 @@ func (m *message) webSocket() *websocket.Prepared {
 	})
 	return m.frame
 }
+
+// unencoded is refused by every connection.
+var unencoded = websocket.Prepare(0, nil)
 
 // opOf is how data is sent when nobody says otherwise.
 func opOf(data []byte) websocket.Op {
@@ -66,8 +70,7 @@ func (m *message) events() *http.PreparedEvent {
 
 // Missed tells a subscriber that messages passed it by.
 type Missed struct {
-	// N is how many. Where history is gone, and with it the knowledge which topics' messages were in it, it is how many it was at
-	// most. It is 0 only with Reset: what was missed of another run nobody knows.
+	// N is how many. Where history is gone, and with it the knowledge which messages it was, N is how many at most.
 	N uint64
 	// Reset says that the offset to go on from is none of this run of the program.
 	Reset bool

@@ -15,7 +15,7 @@ import (
 type SubscribeOptions struct {
 	// Since is the offset of the last message that the subscriber has: it gets those behind it that history keeps, and then
 	// the live ones, with no gap between and none twice. All asks for all that is kept. 0 is a newcomer, who gets no history, but
-	// with Options.Retain the last message of each topic.
+	// with Options.Retain the last message of each topic. The histories of patterns that one handler subscribes to come as one.
 	Since uint64
 
 	Policy Policy // what is done with a message over Limit; DropOldest when nothing is said
@@ -34,7 +34,8 @@ type SubscribeOptions struct {
 	// says, or by a server-sent event of type "missed".
 	TellMissed bool
 
-	// Filter, when not nil, is asked for each message, on the subscriber's loop. It must not keep m.Data.
+	// Filter, when not nil, says whether a message is sent. It is called on the subscriber's loop, more than once for a message at
+	// times where several patterns match, and must not keep m.Data.
 	Filter func(m *Message) bool
 }
 
@@ -83,10 +84,13 @@ type subscriber struct {
 	id     uint64
 	events bool // a stream of server-sent events; else a WebSocket
 	subs   []*subscription
-	last   uint64 // offset of the last message that was offered to a subscription: with several, each gets a message once
+	last   uint64 // offset of the last live message that a subscription took: with several, each comes once
 
-	waiting int // messages, of all subscriptions
-	behind  int // subscriptions that are being told history
+	busy    bool // pump has something to do, and live messages wait behind that
+	due     bool // pump is going to be called
+	over    bool // all subscriptions were dropped
+	waiting int  // messages, of all subscriptions
+	behind  int  // subscriptions that are being told history
 
 	delivered, skipped uint64
 }
@@ -103,10 +107,13 @@ type subscription struct {
 	backlog backlog
 	soft    *mgr.Timer // running while the backlog is over opts.Soft
 
-	// While behind is set, what comes is read from history.
+	ending bool // Unsubscribe was called, and something may wait still
+	over   bool // nothing does: the subscriber has it no longer
+
+	// While behind is set, history is read: with lasts only the last message of each topic, up to start, and live messages wait;
+	// else all, until there is none that has been distributed live.
 	behind bool
-	ending bool     // Unsubscribe was called, and something waits still
-	lasts  bool     // up to start only the last message of each topic is told
+	lasts  bool
 	start  uint64   // the offset behind which the subscription covers all
 	until  uint64   // the offset up to which it does: that of Unsubscribe
 	cursor uint64   // the offset up to which history has been read; guarded by Hub.mu
@@ -167,11 +174,10 @@ func (h *Hub) Subscribe(c *conn.Conn, pattern string, opts ...SubscribeOptions) 
 	}
 	u.subs = append(u.subs, s)
 	n := h.join(s)
-	if h.opts.Presence != nil {
-		h.opts.Presence(Presence{Conn: u.id, Pattern: pattern, Joined: true, Count: n})
+	h.present(Presence{Conn: u.id, Pattern: pattern, Joined: true, Count: n})
+	if s.behind || s.untold != (Missed{}) {
+		u.soon()
 	}
-	u.pump()
-	l.show()
 	return nil
 }
 
@@ -223,14 +229,13 @@ func (h *Hub) joinWithoutHistory(s *subscription) {
 	}
 }
 
-// leave takes s out of the tree, and returns how many have the pattern still.
+// leave takes s out of the tree, and returns how many have the pattern still. The message that is being distributed still goes
+// to it.
 func (h *Hub) leave(s *subscription) int {
 	l, x := s.to.l, s.node
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := x.subs[l.index]
-	if l.fanning {
-		list[s.index] = nil
+	if list := x.subs[l.index]; l.current != nil {
 		l.holes = append(l.holes, x)
 	} else {
 		last := len(list) - 1
@@ -242,14 +247,11 @@ func (h *Hub) leave(s *subscription) int {
 	x.count--
 	x.prune()
 	h.stats.subscriptions--
-	s.until = h.seq
-	if !s.behind {
-		s.until = l.done
-	}
+	s.until = l.position()
 	return x.count
 }
 
-// fill closes the holes that distribute has left in lists.
+// fill takes those that have left during distribute out of their lists.
 func (l *loop) fill() {
 	if len(l.holes) == 0 {
 		return
@@ -257,7 +259,7 @@ func (l *loop) fill() {
 	l.hub.mu.Lock()
 	defer l.hub.mu.Unlock()
 	for _, x := range l.holes {
-		list := slices.DeleteFunc(x.subs[l.index], func(s *subscription) bool { return s == nil })
+		list := slices.DeleteFunc(x.subs[l.index], func(s *subscription) bool { return s.ending })
 		for i, s := range list {
 			s.index = i
 		}
@@ -288,9 +290,14 @@ func (h *Hub) Unsubscribe(c *conn.Conn, pattern string) bool {
 	if s == nil {
 		return false
 	}
-	u.end(s)
-	u.pump()
-	u.l.show()
+	s.ending = true
+	n := h.leave(s)
+	if u.busy || u.l.current != nil {
+		u.soon()
+	} else {
+		u.settle()
+	}
+	h.present(Presence{Conn: u.id, Pattern: s.pattern, Count: n})
 	return true
 }
 
@@ -299,7 +306,6 @@ func (h *Hub) Unsubscribe(c *conn.Conn, pattern string) bool {
 func (h *Hub) UnsubscribeAll(c *conn.Conn) {
 	if u := h.subscriber(c); u != nil {
 		u.dropAll()
-		u.l.show()
 	}
 }
 
@@ -312,33 +318,38 @@ func (h *Hub) subscriber(c *conn.Conn) *subscriber {
 	return l.subscriber(c)
 }
 
-// end takes s out of the tree. It stays a subscription of u until what waits in it is sent: another one that matches the same
-// messages has left them to it.
-func (u *subscriber) end(s *subscription) {
-	s.ending = true
-	h := u.l.hub
-	n := h.leave(s)
+// present tells Options.Presence.
+func (h *Hub) present(p Presence) {
 	if h.opts.Presence != nil {
-		h.opts.Presence(Presence{Conn: u.id, Pattern: s.pattern, Count: n})
+		h.opts.Presence(p)
 	}
 }
 
 // dropAll ends all subscriptions at once.
 func (u *subscriber) dropAll() {
+	if u.over {
+		return
+	}
+	u.over = true
 	u.c.SetWatcher(nil)
-	subs := u.subs
-	u.subs = nil
-	u.waiting = 0
-	for _, s := range subs {
+	h := u.l.hub
+	var left []Presence
+	for _, s := range u.subs {
 		u.l.stats.lost += uint64(s.backlog.n)
-		s.backlog = backlog{}
+		s.backlog, s.ahead, s.over = backlog{}, nil, true
 		s.calm()
 		if s.behind {
-			u.l.hub.forget(s)
+			h.forget(s)
 		}
 		if !s.ending {
-			u.end(s)
+			s.ending = true
+			left = append(left, Presence{Conn: u.id, Pattern: s.pattern, Count: h.leave(s)})
 		}
+	}
+	u.subs, u.waiting = nil, 0
+	u.l.show()
+	for _, p := range left {
+		h.present(p)
 	}
 }
 
@@ -346,12 +357,8 @@ func (u *subscriber) dropAll() {
 func (u *subscriber) Watch(_ *conn.Conn, ev conn.Event) {
 	switch ev.(type) {
 	case *conn.Write:
-		if u.waiting > 0 || u.behind > 0 {
-			u.pump()
-			u.l.show()
-		}
+		u.pump()
 	case *conn.Close:
 		u.dropAll()
-		u.l.show()
 	}
 }

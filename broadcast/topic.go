@@ -21,7 +21,21 @@ const (
 // ValidTopic reports whether Publish takes topic: 1 to 1024 bytes of UTF-8 without control characters, "+" and "#", in 64
 // levels at most, which are separated by "/" and may be empty.
 func ValidTopic(topic string) bool {
-	return strings.IndexByte(topic, '+') < 0 && strings.IndexByte(topic, '#') < 0 && validText(topic)
+	if topic == "" || len(topic) > maxTopic {
+		return false
+	}
+	levels, ascii := 1, true
+	for i := range len(topic) {
+		switch b := topic[i]; {
+		case b < ' ', b == 0x7f, b == '+', b == '#':
+			return false
+		case b == '/':
+			levels++
+		case b >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	return levels <= maxLevels && (ascii || utf8.ValidString(topic))
 }
 
 // ValidPattern reports whether Subscribe takes pattern: a topic in which levels may be "+", which stands for any one
@@ -34,20 +48,11 @@ func ValidPattern(pattern string) bool {
 			return false
 		}
 	}
-	return validText(pattern)
+	return ValidTopic(wildcards.Replace(pattern))
 }
 
-func validText(s string) bool {
-	if s == "" || len(s) > maxTopic || strings.Count(s, "/") >= maxLevels || !utf8.ValidString(s) {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
-}
+// wildcards makes ordinary characters of them.
+var wildcards = strings.NewReplacer("+", "x", "#", "x")
 
 // Match reports whether pattern matches topic, both of which must be valid.
 func Match(pattern, topic string) bool {

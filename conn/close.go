@@ -49,21 +49,32 @@ func (c *Conn) CloseWrite() {
 	}
 }
 
-// Fail ends the connection at the end of the turn with an Error event, then Close. A second call changes nothing.
+// Fail ends the connection at the end of the turn with an Error event, then Close. err may be nil when r says it all. A second
+// call changes nothing.
 func (c *Conn) Fail(r Reason, err error) {
+	c.check("Fail")
 	if c.state >= closing {
 		return
 	}
 	if errno, ok := err.(syscall.Errno); ok {
 		err = os.NewSyscallError("io", errno)
 	}
-	c.rarely().err = fmt.Errorf("conn: %s: %w", r, err)
+	if err == nil {
+		c.rarely().err = fmt.Errorf("conn: %s", r)
+	} else {
+		c.rarely().err = fmt.Errorf("conn: %s: %w", r, err)
+	}
+	// That a shutdown has asked the connection to end is no reason why it failed, and no other hides a fault of the program.
+	if c.reason == ShuttingDown || r == Panicked {
+		c.reason = r
+	}
 	c.end(r)
 }
 
 // SetReason says why a connection that is going to drain or close does so, for protocol layers. On one that is closing it
 // changes nothing: the Error event may have told the reason.
 func (c *Conn) SetReason(r Reason) {
+	c.check("SetReason")
 	if c.state < closing {
 		c.reason = r
 	}
@@ -103,10 +114,10 @@ func (c *Conn) Settle() Next {
 			c.deliver(0)
 		}
 	}
-	if c.state <= draining && c.flags&blocked == 0 {
+	if c.state <= draining {
 		c.flush()
 	}
-	if c.out != nil && c.out.empty() { // AvailableBuffer was not followed by Write
+	if c.out != nil && c.out.empty() && c.out.sent == 0 { // AvailableBuffer was not followed by Write
 		c.sh.putQueue(c.out)
 		c.out = nil
 	}

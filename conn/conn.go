@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"io"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -41,8 +40,9 @@ type Conn struct {
 // rare holds what most connections never have.
 type rare struct {
 	err     error
-	hexdump io.Writer
+	dump    func(way string, p []byte) // see SetHexdump
 	watcher Watcher
+	expect  int // see ExpectInput
 }
 
 // state is the phase of a connection; phases only ever advance.
@@ -74,7 +74,7 @@ const (
 	lingerAfter                   // draining leads to lingering
 	shutWrite                     // CloseWrite: shut the write side when all is flushed
 	wroteAll                      // the write side has been shut
-	tracing                       // rare.hexdump is set
+	tracing                       // rare.dump is set
 	connecting                    // Dial has begun, and the connection does not stand yet
 	watched                       // rare.watcher is set
 )
@@ -155,7 +155,7 @@ func (c *Conn) HasProtocol() bool { return c.proto != nil }
 func (c *Conn) ProtocolState() any { return c.pstate }
 
 // SetProtocolState replaces the protocol layer's state: layers hold one only while they need it.
-func (c *Conn) SetProtocolState(state any) { c.pstate = state }
+func (c *Conn) SetProtocolState(state any) { c.check("SetProtocolState"); c.pstate = state }
 
 // Fire gives ev to the protocol layer, then to the user's handler, unless the connection is closing. It is for the loop.
 func (c *Conn) Fire(ev Event) {

@@ -109,6 +109,41 @@ func TestTheFirstFailureIsTheOneReported(t *testing.T) {
 	r.wantEvents("Error:protocol error Close:protocol error")
 }
 
+func TestFailWithoutAnErrorNamesTheReason(t *testing.T) {
+	var got error
+	r := newRig(t, Limits{}, func(c *Conn, ev Event) {
+		if ev, ok := ev.(*Error); ok {
+			got = ev.Err
+		}
+	})
+	r.Fail(Protocol, nil)
+	r.turn()
+	if got == nil || got.Error() != "conn: protocol error" {
+		t.Errorf("error %v", got)
+	}
+}
+
+// Error and Close agree: what went wrong on the way to the end is told, unless the peer had done wrong before.
+func TestAFailureOnTheWayToTheEnd(t *testing.T) {
+	for _, x := range []struct{ asked, failed, want Reason }{
+		{ShuttingDown, Stalled, Stalled},
+		{ShuttingDown, Panicked, Panicked},
+		{Protocol, Reset, Protocol},
+		{Protocol, Panicked, Panicked},
+		{Local, Reset, Reset},
+	} {
+		r := newRig(t, Limits{}, nil)
+		r.net.room = 0
+		r.WriteString("the end")
+		r.SetReason(x.asked)
+		r.Drain()
+		r.turn()
+		r.Fail(x.failed, errors.New("on the way"))
+		r.turn()
+		r.wantEvents("Error:" + x.want.String() + " Close:" + x.want.String())
+	}
+}
+
 func TestErrorTextNamesTheReasonAndWraps(t *testing.T) {
 	var got error
 	r := newRig(t, Limits{}, func(c *Conn, ev Event) {

@@ -45,8 +45,9 @@ type (
 		N int
 	}
 
-	// Error says why the connection is about to be closed; Close always follows. Only a listener that rests because
-	// the process or the system is out of descriptors gets an Error (EMFILE, ENFILE) and lives on.
+	// Error says why the connection is about to be closed; Close always follows. Only a listener that cannot accept, because
+	// the process or the system is out of descriptors (EMFILE, ENFILE) or MaxConns connections are open, gets an Error and
+	// lives on.
 	Error struct {
 		Reason Reason
 		Err    error

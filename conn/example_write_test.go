@@ -17,10 +17,10 @@ func ExampleLimits() {
 		fmt.Println(err)
 		return
 	}
-	refused, left := 0, 100
+	refused, left := 0, 2000
 	produce := func(c *conn.Conn) {
 		for left > 0 {
-			if _, err := c.Write(make([]byte, 100_000)); err == conn.ErrSendLimit {
+			if _, err := c.Write(make([]byte, 5000)); err == conn.ErrSendLimit {
 				if refused++; refused == 1 {
 					fmt.Println(err, "with", c.Pending(), "bytes pending")
 				}
@@ -56,7 +56,7 @@ func ExampleLimits() {
 	}
 	fmt.Println("the consumer got", <-got, "bytes; writes were refused:", refused > 1)
 	// Output:
-	// conn: the send queue is full with 200000 bytes pending
+	// conn: the send queue is full with 250000 bytes pending
 	// the consumer got 10000000 bytes; writes were refused: true
 }
 

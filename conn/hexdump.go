@@ -14,13 +14,13 @@ func (c *Conn) SetHexdump(w io.Writer) {
 		c.flags &^= tracing
 		return
 	}
-	c.rarely().hexdump = w
+	c.rarely().dump = func(way string, p []byte) { // a func, so that only who calls SetHexdump links package hex
+		fmt.Fprintf(w, "%d %s %d\n%s", c.id, way, len(p), hex.Dump(p))
+	}
 	c.flags |= tracing
 }
 
-func (c *Conn) dump(way string, p []byte) {
-	fmt.Fprintf(c.rare.hexdump, "%d %s %d\n%s", c.id, way, len(p), hex.Dump(p))
-}
+func (c *Conn) dump(way string, p []byte) { c.rare.dump(way, p) }
 
 // dumpAll dumps the first n bytes of pieces.
 func (c *Conn) dumpAll(way string, pieces [][]byte, n int) {

@@ -182,10 +182,25 @@ func (o *SocketOptions) backlog() int {
 	if o.Backlog > 0 {
 		return o.Backlog
 	}
-	if b, err := os.ReadFile("/proc/sys/net/core/somaxconn"); err == nil {
-		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && n > 0 {
-			return n
-		}
+	if n := somaxconn(); n > 0 {
+		return n
 	}
 	return 4096
+}
+
+// somaxconn returns the largest backlog that Linux allows, and 0 where that cannot be read. os.ReadFile would bring
+// what os knows of file information into every program: 9 KB.
+func somaxconn() int {
+	fd, err := unix.Open("/proc/sys/net/core/somaxconn", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	var b [16]byte
+	k, err := unix.Read(fd, b[:])
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(string(b[:k])))
+	return n
 }

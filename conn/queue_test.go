@@ -125,7 +125,9 @@ func TestOrderIsKeptUnderAnyMixtureOfWritesAndShortWrites(t *testing.T) {
 		}
 		for range 1 + rnd.IntN(60) {
 			n := 1 + rnd.IntN([]int{10, 100, 3000, 40_000}[rnd.IntN(4)])
-			switch rnd.IntN(7) {
+			switch rnd.IntN(8) {
+			case 7:
+				r.WriteThrough(bytesOf(n))
 			case 0, 1:
 				r.Write(bytesOf(n))
 			case 2:
@@ -147,6 +149,7 @@ func TestOrderIsKeptUnderAnyMixtureOfWritesAndShortWrites(t *testing.T) {
 		for i := 0; r.Pending() > 0 && i < 10_000; i++ {
 			r.writable(rnd.IntN(100_000))
 		}
+		r.turn()
 		if !bytes.Equal(r.net.sent, want) {
 			t.Fatalf("seed %d: the %d bytes sent are not the %d written", seed, len(r.net.sent), len(want))
 		}
@@ -190,7 +193,7 @@ func TestAQueueThatIsNeverEmptyDoesNotGrowForEver(t *testing.T) {
 
 func TestOneConnectionSendsABoundedAmountPerTurn(t *testing.T) {
 	r := newRig(t, Limits{}, nil)
-	r.Write(make([]byte, 4*flushMax))
+	r.WriteShared(make([]byte, 4*flushMax))
 	r.loop.touched = nil
 	next := r.Settle()
 	if n := len(r.net.sent); n > flushMax || next.Want != In|Out {
@@ -404,4 +407,59 @@ func TestTouchInTheLastEventsWatchesNothing(t *testing.T) {
 			t.Errorf("%s: a closed one polls", name)
 		}
 	}
+}
+
+func TestWriteThroughGoesOutAtOnce(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	big := make([]byte, 20_000)
+	r.WriteString("head")
+	r.WriteThrough(big)
+	r.wantSent("head" + string(big))
+	r.wantEvents("")
+	if n := r.Pending(); n != 0 {
+		t.Errorf("%d bytes are pending", n)
+	}
+	r.turn()
+	r.wantEvents("Write20004")
+	if r.out != nil {
+		t.Error("an empty queue is kept")
+	}
+}
+
+func TestWriteThroughIsBoundedInATurn(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	for range 10 {
+		r.WriteThrough(make([]byte, 300_000))
+	}
+	if n := len(r.net.sent); n != 1_200_000 {
+		t.Errorf("%d bytes went out before the end of the turn", n)
+	}
+	r.turn()
+	for r.Pending() > 0 {
+		r.writable(-1)
+	}
+	if n := len(r.net.sent); n != 3_000_000 {
+		t.Errorf("%d bytes were sent", n)
+	}
+}
+
+func TestWriteThroughThatFailsEndsTheConnection(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	r.net.fail = unix.EPIPE
+	r.WriteThrough(make([]byte, 20_000))
+	r.turn()
+	r.wantEvents("Error:broken pipe Close:broken pipe")
+}
+
+func TestWriteThroughIsFollowedByDrained(t *testing.T) {
+	r := newRig(t, Limits{HighWater: 10_000}, nil)
+	r.net.room = 15_000
+	r.WriteThrough(make([]byte, 20_000))
+	r.turn()
+	r.wantEvents("Write15000")
+	r.writable(-1)
+	r.wantEvents("Write5000 Drained")
+	r.WriteThrough(make([]byte, 20_000))
+	r.turn()
+	r.wantEvents("Write20000 Drained")
 }

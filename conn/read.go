@@ -58,7 +58,11 @@ func (c *Conn) readRoom() (room []byte, own bool) {
 	if b.Len() == 0 {
 		return c.sh.read, false
 	}
-	if cap(b.buf)-len(b.buf) < max(minRoom, b.Len()/4) {
+	need := max(minRoom, b.Len()/4)
+	if n := c.toCome(); n > 0 {
+		need = min(need, n)
+	}
+	if cap(b.buf)-len(b.buf) < need {
 		c.growRecv()
 	}
 	return b.buf[len(b.buf):cap(b.buf)], true
@@ -67,7 +71,7 @@ func (c *Conn) readRoom() (room []byte, own bool) {
 // minRoom is the least room worth a read.
 const minRoom = 2048
 
-// growRecv moves the unread bytes to the front of a buffer that has as much room again.
+// growRecv moves the unread bytes to the front of a buffer that has as much room again, or what ExpectInput calls for.
 func (c *Conn) growRecv() {
 	b := &c.Recv
 	if b.off > cap(b.buf)/2 {
@@ -75,9 +79,29 @@ func (c *Conn) growRecv() {
 		b.buf, b.off = b.buf[:n], 0
 		return
 	}
-	bigger := append(c.sh.getBuf(2*b.Len()+minRoom), b.Bytes()...)
+	room := b.Len() + minRoom
+	if n := c.toCome(); n > 0 {
+		room = min(3*b.Len(), n)
+	}
+	bigger := append(c.sh.getBuf(b.Len()+room), b.Bytes()...)
 	c.sh.putBuf(b.buf)
 	*b = Buffer{buf: bigger}
+}
+
+// ExpectInput says that a protocol layer waits until there are n bytes in Recv. The buffer then grows to that in fewer steps,
+// but never to more than four times what has come: who only announces much costs nothing.
+func (c *Conn) ExpectInput(n int) {
+	if n > readSize || c.rare != nil {
+		c.rarely().expect = n
+	}
+}
+
+// toCome returns how many bytes ExpectInput still waits for, 0 or less when for none.
+func (c *Conn) toCome() int {
+	if c.rare == nil {
+		return 0
+	}
+	return c.rare.expect - c.Recv.Len()
 }
 
 // deliver fires Read and then stores what the handlers left.
@@ -172,12 +196,14 @@ func (c *Conn) startReading(why flags) {
 
 // Redeliver asks for a Read event, with N 0, for what is unread in Recv: at the end of this turn, or in the next.
 func (c *Conn) Redeliver() {
+	c.check("Redeliver")
 	c.flags |= redeliver
 	c.touch()
 }
 
 // SetHalfOpen keeps the connection open for writing when the peer has finished sending.
 func (c *Conn) SetHalfOpen(on bool) {
+	c.check("SetHalfOpen")
 	if on {
 		c.flags |= halfOpen
 	} else {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -157,5 +158,55 @@ func TestPauseAndHoldDoNotUndoEachOther(t *testing.T) {
 	r.Resume()
 	if want := r.turn(); want != In {
 		t.Errorf("neither: watched for %d, want In", want)
+	}
+}
+
+// A layer that waits for much has its buffer grow in few steps, but only with what has come.
+func TestExpectedInputIsReadIntoFewBuffers(t *testing.T) {
+	const total = 1 << 20
+	var grown []int
+	r := newRig(t, Limits{}, nil)
+	r.SetHandler(func(c *Conn, ev Event) {
+		if _, ok := ev.(*Read); ok {
+			c.ExpectInput(total)
+		}
+	})
+	for range total / 50_000 {
+		r.net.in = append(r.net.in, step{data: strings.Repeat("x", 50_000)})
+	}
+	r.net.in = append(r.net.in, step{data: strings.Repeat("x", total%50_000)})
+	for len(r.net.in) > 0 {
+		got := r.Recv.Len()
+		r.Readable()
+		r.turn()
+		k := cap(r.Recv.buf)
+		if len(grown) == 0 || grown[len(grown)-1] != k {
+			grown = append(grown, k)
+		}
+		if k > 4*max(got, readSize) {
+			t.Fatalf("a buffer of %d bytes behind %d", k, got)
+		}
+	}
+	if r.Recv.Len() != total || len(grown) > 4 || grown[len(grown)-1] != total {
+		t.Errorf("%d bytes in buffers of %d", r.Recv.Len(), grown)
+	}
+}
+
+func TestLargeBuffersAreUsedAgain(t *testing.T) {
+	s := NewShared(&fakeLoop{})
+	b := s.getBuf(1 << 20)
+	s.putBuf(b)
+	if c := s.getBuf(900_000); cap(c) != cap(b) {
+		t.Error("a new buffer was made")
+	}
+	for range 2 * poolLarge {
+		s.putBuf(make([]byte, 0, 100_000))
+	}
+	s.putBuf(make([]byte, 0, 2*largeMax))
+	if len(s.large) != poolLarge {
+		t.Errorf("%d large buffers are kept", len(s.large))
+	}
+	if c := s.getBuf(70_000); cap(c) != 100_000 {
+		t.Error("a large buffer is not used again")
 	}
 }

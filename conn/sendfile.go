@@ -59,13 +59,10 @@ func (c *Conn) SendFile(f *os.File, off, n int64, owner io.Closer) error {
 		}
 		return nil
 	}
-	if c.out == nil {
-		c.out = c.sh.getQueue()
-	}
-	q := c.out
+	q := c.ownQueue()
 	q.place()
 	q.parts = append(q.parts, part{file: &filePart{f: f, fd: int(f.Fd()), off: off, left: n, owner: owner}})
-	c.begun(q)
+	c.begun()
 	q.files += n
 	c.flags |= aboveHigh // Drained tells the end of it
 	c.touch()

@@ -3,6 +3,7 @@ package conn
 import (
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // Loop is what a connection needs of the loop it lives on.
@@ -37,7 +38,11 @@ type Shared struct {
 	scratch []byte   // joins small pieces for one write
 	pieces  [][]byte // of one writev
 	bufs    [numClasses][][]byte
+	large   [][]byte // larger ones
 	queues  []*queue
+
+	bundles    [bundleRoots]*queue // the shortest, of one buffer
+	nextBundle int                 // of bundles to be replaced
 
 	// The events with data, reused.
 	evRead  Read
@@ -64,6 +69,8 @@ const (
 	numClasses  = maxClass - minClass + 1
 	// poolBytes bounds what each size class keeps; what is over goes to the garbage collector.
 	poolBytes = 256 << 10
+	poolLarge = 4 // as many buffers past the largest class are kept, of largeMax bytes at most
+	largeMax  = 1<<20 + readSize
 	poolQueue = 1024
 )
 
@@ -94,7 +101,7 @@ func class(n int) int {
 func (s *Shared) getBuf(n int) []byte {
 	k := class(n)
 	if k < 0 {
-		return make([]byte, 0, n)
+		return s.getLarge(n)
 	}
 	if l := s.bufs[k]; len(l) > 0 {
 		b := l[len(l)-1]
@@ -105,11 +112,26 @@ func (s *Shared) getBuf(n int) []byte {
 	return make([]byte, 0, 1<<(k+minClass))
 }
 
-// putBuf gives back a buffer that getBuf made. Others are left to the garbage collector.
+// getLarge is getBuf past the largest class.
+func (s *Shared) getLarge(n int) []byte {
+	for i, b := range s.large {
+		if cap(b) >= n && cap(b) <= 4*n {
+			s.large = slices.Delete(s.large, i, i+1)
+			return b[:0]
+		}
+	}
+	return make([]byte, 0, n)
+}
+
+// putBuf gives back a buffer that getBuf made. What there is enough of is left to the garbage collector.
 func (s *Shared) putBuf(b []byte) {
 	k := class(cap(b))
-	if k < 0 || cap(b) != 1<<(k+minClass) || len(s.bufs[k])<<(k+minClass) >= poolBytes {
-		return
+	switch {
+	case k < 0:
+		if cap(b) <= largeMax && len(s.large) < poolLarge {
+			s.large = append(s.large, b)
+		}
+	case cap(b) == 1<<(k+minClass) && len(s.bufs[k])<<(k+minClass) < poolBytes:
+		s.bufs[k] = append(s.bufs[k], b)
 	}
-	s.bufs[k] = append(s.bufs[k], b)
 }

@@ -16,8 +16,8 @@ var (
 	errDeadline = errors.New("the peer did not close in time")
 )
 
-// SetDeadline has the Deadline event fired once when d has passed, a tenth of a second late at worst with few
-// connections; 0 or less cancels. On a connection that is draining its passing is the end, with reason DeadlineOver; after
+// SetDeadline has the Deadline event fired once when d has passed since the turn of the loop began, a tenth of a second late at
+// worst with few connections; 0 or less cancels. On a connection that is draining its passing is the end, with reason DeadlineOver; after
 // DrainLinger it does nothing. There is one slot, which belongs to the protocol layer where there is one; programs have
 // Manager.AfterFunc.
 func (c *Conn) SetDeadline(d time.Duration) {
@@ -86,10 +86,12 @@ func (c *Conn) Expire() int64 {
 	switch {
 	case c.flags&connecting != 0 && c.deadline != 0 && c.deadline <= now:
 		c.Fail(TimedOut, errConnect)
-	case c.limits.Stall > 0 && c.unsent() && later(c.lastSent, c.limits.Stall) <= now:
+	case c.limits.Stall > 0 && c.unsent() && c.flags&blocked != 0 && later(c.lastSent, c.limits.Stall) <= now:
 		c.Fail(Stalled, errStalled)
 	case c.limits.Idle > 0 && later(c.lastActive, c.limits.Idle) <= now:
 		c.Fail(Idle, errIdle)
+	case c.deadline == 0 || c.deadline > now || c.lingersLater():
+		// The write timeout has passed, but the poller has just found room: the loop was late, not the peer.
 	case c.state == open:
 		c.deadline = 0
 		c.Fire(Deadline{})

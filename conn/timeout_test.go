@@ -39,6 +39,32 @@ func TestStallCountsFromTheLastByteTaken(t *testing.T) {
 	r.wantEvents("Write1")
 }
 
+// The program was stopped, or a handler slow, for longer than the write timeout: the peer has room since long ago.
+func TestALateLoopDoesNotBlameThePeerForAStall(t *testing.T) {
+	r := newRig(t, Limits{Stall: time.Second}, nil)
+	r.SetDeadline(time.Hour)
+	r.net.room = 0
+	r.WriteString("abc")
+	r.turn()
+	r.sh.Now = int64(time.Minute)
+	r.net.room = -1
+	r.Writable() // the poller's word comes before the timeouts of the turn, the flush behind them
+	if at := r.Expire(); at > int64(time.Minute) {
+		t.Errorf("next look at %v: too late if the peer has taken nothing after all", time.Duration(at))
+	}
+	r.turn()
+	r.wantEvents("Write3")
+	r.net.room = 0
+	r.WriteString("def")
+	r.turn()
+	r.sh.Now = int64(2 * time.Minute)
+	r.Writable()
+	r.turn() // there was no room in truth
+	r.Expire()
+	r.turn()
+	r.wantEvents("Error:write stalled Close:write stalled")
+}
+
 func TestDeadlineFiresOnceAndCanBeCancelled(t *testing.T) {
 	r := newRig(t, Limits{}, nil)
 	r.SetDeadline(time.Second)

@@ -24,7 +24,9 @@ type queue struct {
 	size   int   // bytes in memory, all of them
 	files  int64 // bytes of files
 	parts  []part
-	first  int // parts[:first] are sent
+	first  int     // parts[:first] are sent
+	sent   int     // bytes that went through, and that no Write event has told of
+	bundle *bundle // not nil when connections share the queue; then only size is in use
 }
 
 // part is a shared buffer, or a stretch of a file, or, when p and file are nil, the next n bytes of own.
@@ -41,12 +43,33 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if q == nil {
 		return 0, err
 	}
+	c.append(q, p)
+	return len(p), nil
+}
+
+// WriteThrough is Write for a large message that nothing is going to follow in this turn. When nothing keeps it, and it has 8 KiB
+// or more, it goes to the kernel at once, so that it need not be copied; its Write event comes at the end of the turn. For a
+// stream that is written in pieces Write is better: it gathers them, and the peer gets fewer and larger segments.
+func (c *Conn) WriteThrough(p []byte) (int, error) {
+	q, err := c.room(len(p))
+	if q == nil {
+		return 0, err
+	}
+	rest := p
+	if len(p) >= throughMin {
+		rest = p[c.writeThrough(q, p):]
+	}
+	c.append(q, rest)
+	return len(p), nil
+}
+
+// append puts a copy of p into q, the connection's own queue.
+func (c *Conn) append(q *queue, p []byte) {
 	if cap(q.own)-len(q.own) < len(p) {
 		c.sh.growOwn(q, len(p))
 	}
 	q.own = append(q.own, p...)
 	c.queued(q, len(p))
-	return len(p), nil
 }
 
 // WriteString is Write for a string.
@@ -65,14 +88,54 @@ func (c *Conn) WriteString(s string) (int, error) {
 
 // WriteShared queues p itself, without a copy: p must never change again. Many connections may share one p.
 func (c *Conn) WriteShared(p []byte) error {
-	q, err := c.room(len(p))
-	if q == nil {
+	if err := c.admit(len(p)); err != nil || len(p) == 0 {
 		return err
 	}
+	if b := c.sh.bundleOf(c.out, p); b != nil {
+		c.begun()
+		c.out = b
+		c.grown(b)
+		return nil
+	}
+	q := c.ownQueue()
 	q.place()
 	q.parts = append(q.parts, part{p: p, n: len(p)})
 	c.queued(q, len(p))
 	return nil
+}
+
+// throughMin is the size from which on a system call costs less than a copy to a buffer that no cache holds.
+const throughMin = 8 << 10
+
+// throughMax bounds what goes through in one turn. It is more than flushMax: what is left over has to be copied, which costs as
+// much as sending it.
+const throughMax = 1 << 20
+
+// writeThrough gives the kernel what is queued in q, the connection's own queue, and then p, as far as it takes them. It returns
+// how much of p is done with.
+func (c *Conn) writeThrough(q *queue, p []byte) int {
+	if len(q.parts) > 0 || c.flags&(blocked|connecting) != 0 || q.sent >= throughMax {
+		return 0
+	}
+	if q.size+len(p) > c.limits.HighWater {
+		c.flags |= aboveHigh
+	}
+	c.begun()
+	asked, n, err := c.sendv(append(c.sh.pieces[:0], q.own[q.off:], p))
+	switch {
+	case err == unix.EINTR:
+		return 0
+	case err != nil && err != unix.EAGAIN:
+		c.Fail(ErrnoReason(err), err)
+		return len(p)
+	case n < asked:
+		c.flags |= blocked
+	}
+	c.took(n)
+	q.sent += n
+	own := min(n, q.size)
+	q.advance(own)
+	return n - own
 }
 
 // place makes parts account for all bytes of own, before a part that goes behind them.
@@ -93,15 +156,12 @@ func (q *queue) empty() bool { return q.size == 0 && q.files == 0 }
 // AvailableBuffer returns an empty buffer to append to and to pass to Write at once, which then copies nothing as long
 // as it has not outgrown its capacity.
 func (c *Conn) AvailableBuffer() []byte {
+	c.check("AvailableBuffer")
 	if c.state != open {
 		return nil
 	}
-	q := c.out
-	if q == nil {
-		q = c.sh.getQueue()
-		c.out = q
-		c.touch() // to be taken back if no Write follows
-	}
+	q := c.ownQueue()
+	c.touch() // to be taken back if no Write follows
 	if cap(q.own)-len(q.own) < minRoom {
 		c.sh.growOwn(q, minRoom)
 	}
@@ -122,31 +182,37 @@ func (c *Conn) Congested() bool { return c.flags&congested != 0 }
 
 // room returns the queue with room in own for n more bytes, or nil when n bytes cannot be queued (or n is 0).
 func (c *Conn) room(n int) (*queue, error) {
-	c.check("Write")
-	if c.state != open || c.flags&shutWrite != 0 {
-		return nil, ErrClosed
+	if err := c.admit(n); err != nil || n == 0 {
+		return nil, err
 	}
-	if n == 0 {
-		return nil, nil
-	}
-	if c.Pending()+n > c.limits.Send {
-		if c.limits.OnFull == CloseOnFull {
-			c.Fail(SendLimit, ErrSendLimit)
-		} else {
-			c.sh.Stats.Rejected++
-		}
-		return nil, ErrSendLimit
-	}
-	if c.out == nil {
-		c.out = c.sh.getQueue()
-	}
-	return c.out, nil
+	return c.ownQueue(), nil
 }
 
-// queued accounts for n bytes just put into q.
+// admit says why n bytes cannot be queued.
+func (c *Conn) admit(n int) error {
+	c.check("Write")
+	switch {
+	case c.state != open || c.flags&shutWrite != 0:
+		return ErrClosed
+	case n == 0 || c.Pending()+n <= c.limits.Send:
+		return nil
+	case c.limits.OnFull == CloseOnFull:
+		c.Fail(SendLimit, ErrSendLimit)
+	default:
+		c.sh.Stats.Rejected++
+	}
+	return ErrSendLimit
+}
+
+// queued accounts for n bytes just put into q, the connection's own queue.
 func (c *Conn) queued(q *queue, n int) {
-	c.begun(q)
+	c.begun()
 	q.size += n
+	c.grown(q)
+}
+
+// grown looks at the marks that q, which has more in it now, may have crossed.
+func (c *Conn) grown(q *queue) {
 	if q.size > c.limits.HighWater {
 		c.flags |= aboveHigh
 	}
@@ -156,9 +222,9 @@ func (c *Conn) queued(q *queue, n int) {
 	c.touch()
 }
 
-// begun is to be called before something is put into q: the time for the peer to take bytes begins when q was empty.
-func (c *Conn) begun(q *queue) {
-	if q.empty() {
+// begun is to be called before something is put into the queue: the time for the peer to take bytes begins when it was empty.
+func (c *Conn) begun() {
+	if !c.unsent() {
 		c.lastSent = c.sh.Now
 		if d := c.limits.Stall; d > 0 {
 			c.sh.NextDeadline = min(c.sh.NextDeadline, later(c.lastSent, d))
@@ -172,14 +238,22 @@ func (c *Conn) unsent() bool { return c.out != nil && !c.out.empty() }
 // flushMax bounds what one connection sends in one turn, so that a long queue does not keep the others waiting.
 const flushMax = 256 << 10
 
-// flush sends what is queued, in one system call where it fits. After a short write it waits for the poller.
+// flush sends what is queued, in one system call where it fits, and tells what has been sent. After a short write it waits for
+// the poller.
 func (c *Conn) flush() {
 	q := c.out
 	if q == nil {
 		return
 	}
-	sent := 0
-	for !q.empty() && sent < flushMax {
+	if q.bundle != nil {
+		if c.flags&blocked == 0 {
+			c.flushBundle(q)
+		}
+		return
+	}
+	sent := q.sent
+	q.sent = 0
+	for !q.empty() && sent < flushMax && c.flags&blocked == 0 {
 		file := q.fileFirst()
 		var asked, n int
 		var err error
@@ -200,10 +274,10 @@ func (c *Conn) flush() {
 		} else if n > 0 {
 			q.advance(n)
 		}
+		c.took(n)
 		sent += n
 		if n < asked {
 			c.flags |= blocked
-			break
 		}
 	}
 	if !q.empty() && c.flags&blocked == 0 {
@@ -218,11 +292,17 @@ func (c *Conn) flush() {
 	}
 }
 
+// took notes that the kernel has taken n bytes.
+func (c *Conn) took(n int) {
+	if n > 0 {
+		c.lastSent = c.sh.Now
+		c.lastActive = c.sh.Now
+		c.sh.Stats.BytesOut += uint64(n)
+	}
+}
+
 // afterWrite fires Write, and Drained where it is due.
 func (c *Conn) afterWrite(n int) {
-	c.lastSent = c.sh.Now
-	c.lastActive = c.sh.Now
-	c.sh.Stats.BytesOut += uint64(n)
 	if c.flags&congested != 0 && c.Pending() <= c.limits.Send/4 {
 		c.flags &^= congested
 	}
@@ -258,6 +338,13 @@ func (c *Conn) sendSome(q *queue) (asked, n int, err error) {
 		if len(vec) == cap(vec) || asked >= flushMax {
 			break
 		}
+	}
+	return c.sendv(vec)
+}
+
+func (c *Conn) sendv(vec [][]byte) (asked, n int, err error) {
+	for _, p := range vec {
+		asked += len(p)
 	}
 	n, err = c.tr.Writev(int(c.fd), vec)
 	if c.flags&tracing != 0 && n > 0 {
@@ -345,6 +432,9 @@ func (s *Shared) getQueue() *queue {
 
 // putQueue gives back a queue that is empty or no longer wanted.
 func (s *Shared) putQueue(q *queue) {
+	if q.bundle != nil {
+		return
+	}
 	if q.own != nil {
 		s.putBuf(q.own)
 	}

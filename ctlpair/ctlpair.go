@@ -2,13 +2,14 @@
 // wakes the loop out of its poller.
 //
 // Send puts a message into the queue, and one byte into the socketpair when the queue was empty; the loop watches FD for
-// input and calls Drain, which takes all that is queued. A thousand messages sent while the loop is busy so cost one
+// input and calls Drain or DrainSome, which take all that is queued. A thousand messages sent while the loop is busy so cost one
 // byte. The queue is bounded, and a message that does not fit is refused with an error: none is lost without a word.
 package ctlpair
 
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 
@@ -28,8 +29,8 @@ var bell = []byte{1}
 // DefaultLimit is the number of messages that a Pair queues when New is given 0.
 const DefaultLimit = 1 << 20
 
-// A Pair carries messages of type T from any goroutine to one loop. Send, Call, Ring and Close are safe for concurrent use; FD and
-// Drain belong to the loop.
+// A Pair carries messages of type T from any goroutine to one loop. Send, Call, Ring and Close are safe for concurrent use; FD,
+// Drain, DrainSome and Left belong to the loop.
 type Pair[T any] struct {
 	limit int
 	fds   [2]int // the loop reads 0, senders write 1
@@ -123,17 +124,25 @@ func (p *Pair[T]) Len() int {
 
 // Drain takes what is queued and gives it to f, in the order it was sent. What f sends to the same Pair comes with the
 // next Drain. A panic of f goes up; Drain, called again, goes on behind the message that caused it.
-func (p *Pair[T]) Drain(f func(T)) {
+func (p *Pair[T]) Drain(f func(T)) { p.DrainSome(math.MaxInt, f) }
+
+// DrainSome is Drain for max messages at most, so that a loop that is flooded with messages can look after its connections in
+// between. It reports whether it has left some of what it took: the bell, which it has silenced, tells nothing of those.
+func (p *Pair[T]) DrainSome(max int, f func(T)) (left bool) {
 	if p.next == len(p.taken) {
 		p.take()
 	}
-	for p.next < len(p.taken) {
+	for ; p.next < len(p.taken) && max > 0; max-- {
 		e := p.taken[p.next]
 		p.taken[p.next] = entry[T]{}
 		p.next++
 		e.handle(f)
 	}
+	return p.next < len(p.taken)
 }
+
+// Left returns how many messages DrainSome has taken and left, which Len does not count. It belongs to the loop.
+func (p *Pair[T]) Left() int { return len(p.taken) - p.next }
 
 // take silences the bell and makes the queued messages the ones to handle.
 func (p *Pair[T]) take() {

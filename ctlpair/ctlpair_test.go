@@ -144,6 +144,28 @@ func TestWhatIsSentWhileDrainingComesWithTheNextDrainAndRingsAgain(t *testing.T)
 	}
 }
 
+func TestDrainSomeLeavesTheRestForTheNextCall(t *testing.T) {
+	p := newPair[int](t, 0)
+	for i := range 5 {
+		p.Send(i)
+	}
+	var got []int
+	note := func(i int) { got = append(got, i) }
+	if left := p.DrainSome(2, note); !left || p.Left() != 3 || p.Len() != 0 {
+		t.Errorf("left %v, Left %d, Len %d", left, p.Left(), p.Len())
+	}
+	p.Send(5) // behind those that are left
+	if left := p.DrainSome(3, note); left || p.Left() != 0 || p.Len() != 1 {
+		t.Errorf("left %v, Left %d, Len %d", left, p.Left(), p.Len())
+	}
+	if left := p.DrainSome(1, note); left {
+		t.Error("left although that was the last")
+	}
+	if want := []int{0, 1, 2, 3, 4, 5}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestDrainGoesOnBehindAPanic(t *testing.T) {
 	p := newPair[int](t, 0)
 	for i := range 4 {

@@ -116,13 +116,20 @@ func FuzzDeflate(f *testing.F) {
 			run := func(pieces ...[]byte) []string {
 				opts := &websocket.Options{MaxMessage: wsMaxMessage, Stream: chunks,
 					Deflate: &websocket.Deflate{ServerTakeover: takeover, ClientTakeover: takeover, Threshold: -1}}
-				echo := ok && !takeover && !chunks
-				r, _ := newDeflateRig(opts, "permessage-deflate", echo)
+				echo := ok && !chunks
+				offer, reach := "permessage-deflate", 1<<15
+				if cut%2 == 0 { // less than a message may have
+					offer, reach = offer+"; server_max_window_bits=8", 1<<8
+				}
+				r, _ := newDeflateRig(opts, offer, echo)
 				for _, p := range pieces {
 					r.receive(p)
 				}
+				if !takeover {
+					reach = 0
+				}
 				if echo {
-					checkEchoes(t, r, "Hello", string(out), "Hello")
+					checkEchoes(t, r, reach, "Hello", string(out), "Hello")
 				}
 				r.eof = true
 				r.receive(nil)
@@ -151,8 +158,9 @@ func FuzzDeflate(f *testing.F) {
 	})
 }
 
-// checkEchoes inflates what was sent back.
-func checkEchoes(t *testing.T, r *wsRig, want ...string) {
+// checkEchoes inflates what was sent back, where each message may refer to the reach bytes before it.
+func checkEchoes(t *testing.T, r *wsRig, reach int, want ...string) {
+	var window []byte
 	for b := r.sent; len(b) > 0 && len(want) > 0; {
 		n, head := int(b[1]), 2
 		if n == 126 {
@@ -165,9 +173,11 @@ func checkEchoes(t *testing.T, r *wsRig, want ...string) {
 		}
 		if first&0x40 != 0 {
 			var whole bool
-			if p, whole = inflated(p, nil); !whole {
+			if p, whole = inflated(p, window); !whole {
 				t.Fatalf("what was sent back is not whole")
 			}
+			window = append(window, p...)
+			window = window[max(0, len(window)-reach):]
 		}
 		if string(p) != want[0] {
 			t.Fatalf("%q was sent back for %q", p, want[0])

@@ -139,8 +139,8 @@ func runFrames(pieces ...[]byte) (events []string, sent []byte) {
 	return r.events, r.sent
 }
 
-// oracle reads the stream as RFC 6455 asks, with gobwas/ws's reader, checks, and cipher, and says what must be seen.
-func oracle(stream []byte) (events []string, sent []byte) {
+// oracle reads the stream as RFC 6455 asks of a side, with gobwas/ws's reader, checks, and cipher, and says what must be seen.
+func oracle(stream []byte, side ws.State) (events []string, sent []byte) {
 	var message []byte
 	var op ws.OpCode
 	end := func(code ws.StatusCode, clean bool) ([]string, []byte) {
@@ -157,12 +157,12 @@ func oracle(stream []byte) (events []string, sent []byte) {
 		case errors.Is(err, ws.ErrHeaderLengthMSB):
 			return fail(ws.StatusProtocolError)
 		case err != nil: // io.EOF, io.ErrUnexpectedEOF: the header is cut off, but its first bytes may tell enough
-			if brokenStart(stream[at:]) {
+			if brokenStart(stream[at:], side) {
 				return fail(ws.StatusProtocolError)
 			}
 			return end(ws.StatusAbnormalClosure, false)
 		}
-		state := ws.StateServerSide
+		state := side
 		if op != 0 {
 			state |= ws.StateFragmented
 		}
@@ -175,7 +175,9 @@ func oracle(stream []byte) (events []string, sent []byte) {
 		}
 		p := make([]byte, min(h.Length, int64(r.Len())))
 		io.ReadFull(r, p)
-		ws.Cipher(p, h.Mask, 0)
+		if h.Masked {
+			ws.Cipher(p, h.Mask, 0)
+		}
 		whole := int64(len(p)) == h.Length
 		if h.OpCode.IsControl() {
 			if !whole {
@@ -228,7 +230,7 @@ func oracleClose(p []byte, end func(ws.StatusCode, bool) ([]string, []byte), fai
 }
 
 // brokenStart reports whether a header that is cut off is refused for what there is of it.
-func brokenStart(b []byte) bool {
+func brokenStart(b []byte, side ws.State) bool {
 	if len(b) < 2 {
 		return false
 	}
@@ -249,7 +251,7 @@ func brokenStart(b []byte) bool {
 		return true
 	}
 	// What depends on the frames before, and on the whole message, waits for the whole header.
-	state := ws.StateServerSide
+	state := side
 	if h.OpCode == ws.OpContinuation {
 		state |= ws.StateFragmented
 	}
@@ -280,8 +282,8 @@ func textSoFar(p []byte, complete bool) bool {
 	return false
 }
 
-// sentWords puts the frames that were sent in the words of the oracle.
-func sentWords(b []byte) (words []byte) {
+// sentWords puts the frames that a side has sent in the words of the oracle.
+func sentWords(b []byte, side ws.State) (words []byte) {
 	for len(b) > 0 {
 		//lint:ignore SA1019 the bytes are here already: nobody can make it read more
 		f, err := ws.ReadFrame(bytes.NewReader(b))
@@ -289,9 +291,13 @@ func sentWords(b []byte) (words []byte) {
 			return append(words, err.Error()...)
 		}
 		b = b[ws.HeaderSize(f.Header)+len(f.Payload):]
+		masked := f.Header.Masked
+		if masked {
+			f = ws.UnmaskFrame(f)
+		}
 		switch {
-		case f.Header.Masked:
-			words = append(words, "masked;"...)
+		case masked != side.ClientSide():
+			words = append(words, "masked or not;"...)
 		case f.Header.OpCode == ws.OpClose && len(f.Payload) == 0:
 			words = append(words, "close;"...)
 		case f.Header.OpCode == ws.OpClose:
@@ -336,11 +342,11 @@ func FuzzFrames(f *testing.F) {
 		if len(stream) > 4096 {
 			return
 		}
-		events, sent := oracle(stream)
+		events, sent := oracle(stream, ws.StateServerSide)
 		check := func(how string, pieces ...[]byte) {
 			gotEvents, gotSent := runFrames(pieces...)
-			if !slices.Equal(gotEvents, events) || string(sentWords(gotSent)) != string(sent) {
-				t.Fatalf("%s: % x\n got  %q %s\n want %q %s", how, stream, gotEvents, sentWords(gotSent), events, sent)
+			if !slices.Equal(gotEvents, events) || string(sentWords(gotSent, ws.StateServerSide)) != string(sent) {
+				t.Fatalf("%s: % x\n got  %q %s\n want %q %s", how, stream, gotEvents, sentWords(gotSent, ws.StateServerSide), events, sent)
 			}
 		}
 		cut = int(uint(cut) % uint(len(stream)+1))

@@ -22,6 +22,7 @@ var httpOptions = http.Options{MaxTarget: 200, MaxHead: 400, MaxHeaders: 12, Max
 // request is what an event told, copied.
 type request struct {
 	method, target, host string
+	path, query          string
 	minor                int
 	fields, trailers     []string
 	body                 string
@@ -71,7 +72,8 @@ func (r *httpRig) event(c *conn.Conn, ev conn.Event) {
 			http.Error(c, 403)
 		}
 	case *http.Message:
-		q := request{method: ev.Method, target: string(ev.Target), host: string(ev.Host), minor: ev.Minor, body: string(ev.Body)}
+		q := request{method: ev.Method, target: string(ev.Target), host: string(ev.Host), path: string(ev.Path), query: string(ev.Query),
+			minor: ev.Minor, body: string(ev.Body)}
 		for _, f := range ev.Headers() {
 			q.fields = append(q.fields, string(f.Name)+": "+string(f.Value))
 		}
@@ -79,7 +81,7 @@ func (r *httpRig) event(c *conn.Conn, ev conn.Event) {
 			q.trailers = append(q.trailers, string(f.Name)+": "+string(f.Value))
 		}
 		r.requests = append(r.requests, q)
-		r.events = append(r.events, fmt.Sprintf("message %+v path=%q query=%q", q, ev.Path, ev.Query))
+		r.events = append(r.events, fmt.Sprintf("message %+v", q))
 		http.ReplyBytes(c, 200, "", nil)
 	case *http.BadRequest:
 		r.events = append(r.events, fmt.Sprintf("bad %d %v", ev.Status, ev.Err))

@@ -155,17 +155,22 @@ func TestExpectContinue(t *testing.T) {
 
 func TestSendInterim(t *testing.T) {
 	h := headHandler(func(c *conn.Conn, h *Head) {
-		SetHeader(c, "Link", "</a.css>")
-		if err := SendInterim(c, 103); err != nil {
+		SetHeader(c, "X-Frame-Options", "DENY") // of the answer, not of what comes before it
+		if err := SendInterim(c, 103, Field{[]byte("Link"), []byte("</a.css>")}); err != nil {
 			t.Error(err)
+		}
+		for _, bad := range []Field{{[]byte("a b"), nil}, {[]byte("a"), []byte("b\r\nc: d")}, {[]byte("Content-Length"), []byte("1")}} {
+			if err := SendInterim(c, 103, bad); err != ErrBadHeader {
+				t.Errorf("%s: %v", bad.Name, err)
+			}
 		}
 	})
 	tc := newTest(t, Options{}, h)
 	tc.send(getLine)
-	tc.wantReply("HTTP/1.1 103 Early Hints\nLink: </a.css>\n\nHTTP/1.1 200 OK\nContent-Length: 0\n\n")
+	tc.wantReply("HTTP/1.1 103 Early Hints\nLink: </a.css>\n\nHTTP/1.1 200 OK\nContent-Length: 0\nX-Frame-Options: DENY\n\n")
 	tc = newTest(t, Options{}, h)
 	tc.send("GET / HTTP/1.0\r\n\r\n")
-	tc.wantReply("HTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\n\n")
+	tc.wantReply("HTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\nX-Frame-Options: DENY\n\n")
 }
 
 // An answer in Head ends the request: the rest of the body is thrown away, and is never taken for a request.

@@ -2,12 +2,13 @@ package http
 
 // Byte classes, one bit each, so that a scan costs one table load per byte.
 const (
-	tchar     = 1 << iota // RFC 9110 5.6.2: what a token is made of
-	pathByte              // allowed in the path of a target
-	queryByte             // allowed in the query of a target
-	hostByte              // RFC 3986 3.2.2: reg-name, without the comma
-	hexByte               // HEXDIG
-	valueByte             // RFC 9110 5.5: HTAB, SP, VCHAR and obs-text
+	tchar      = 1 << iota // RFC 9110 5.6.2: what a token is made of
+	pathByte               // allowed in the path of a target
+	queryByte              // allowed in the query of a target
+	hostByte               // RFC 3986 3.2.2: reg-name, without the comma
+	hexByte                // HEXDIG
+	valueByte              // RFC 9110 5.5: HTAB, SP, VCHAR and obs-text
+	strictByte             // RFC 3986 3.3 and 3.4: allowed in the path or the query of a target
 )
 
 var classes = makeClasses()
@@ -23,7 +24,8 @@ func makeClasses() (t [256]uint8) {
 		unreserve = "-._~"
 	)
 	set(alnum+"!#$%&'*+-.^_`|~", tchar)
-	// RFC 3986 3.3 and 3.4, and what browsers leave as it is (the percent-encode sets of the WHATWG URL standard).
+	set(alnum+unreserve+"!$&'()*+,;=:@/%?", strictByte)
+	// The same, and what browsers leave as it is (the percent-encode sets of the WHATWG URL standard).
 	set(alnum+unreserve+"!$&'()*+,;=:@/%"+"[]|^", pathByte)
 	set(alnum+unreserve+"!$&'()*+,;=:@/%?"+"[]|^`{}\\", queryByte)
 	// The comma of sub-delims is left out: it is what two Host lines joined by an intermediary look like.

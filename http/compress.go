@@ -1,7 +1,5 @@
 package http
 
-import "strings"
-
 // A Compressor makes replies smaller; package http/gzip has one. It is safe for concurrent use.
 type Compressor interface {
 	// Coding is the name of the content coding, such as "gzip".
@@ -35,7 +33,7 @@ func (x *exchange) negotiate(status int, contentType string, size int) {
 	}
 	if !x.srv.opts.Compress.Wants(contentType, size) || hasField(x.extra, "Content-Encoding") ||
 		// RFC 9111 5.2.2.6
-		strings.Contains(strings.ToLower(fieldValue(x.extra, "Cache-Control")), "no-transform") {
+		listed(x.extra, "Cache-Control", "no-transform") {
 		return
 	}
 	x.flags |= varies

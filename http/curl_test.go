@@ -58,6 +58,30 @@ func TestHelperUploads(t *testing.T) {
 	m.Run(context.Background()) // until it is killed
 }
 
+// startHelper runs a test of this package as a process of its own, with that in its environment, until t ends. It returns
+// where it listens.
+func startHelper(t *testing.T, test, env string) (addr string, pid int) {
+	t.Helper()
+	server := exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	server.Env = append(os.Environ(), env)
+	out, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		server.Process.Kill()
+		server.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(line, "listening on ")), server.Process.Pid
+}
+
 // status returns a number of kilobytes from /proc/PID/status.
 func status(t *testing.T, pid int, name string) int {
 	t.Helper()
@@ -91,22 +115,8 @@ func TestCurlUploads1GB(t *testing.T) {
 	if err := os.Truncate(source, size); err != nil { // a hole takes no room on the disk
 		t.Fatal(err)
 	}
-	server := exec.Command(os.Args[0], "-test.run=^TestHelperUploads$")
-	server.Env = append(os.Environ(), "MANGUSTA_UPLOADS="+dir)
-	out, err := server.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Wait()
-	defer server.Process.Kill()
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := "http://" + strings.TrimSpace(strings.TrimPrefix(line, "listening on "))
+	addr, pid := startHelper(t, "TestHelperUploads", "MANGUSTA_UPLOADS="+dir)
+	addr = "http://" + addr
 	for _, args := range [][]string{
 		{addr + "/count"},
 		{"-H", "Transfer-Encoding: chunked", addr + "/count"},
@@ -115,14 +125,14 @@ func TestCurlUploads1GB(t *testing.T) {
 	} {
 		// What the first request takes is not what is looked for. Behind it the peak begins anew.
 		runCurl(t, curl, addr, nil)
-		os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", server.Process.Pid), []byte("5"), 0)
-		before := status(t, server.Process.Pid, "VmRSS")
+		os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+		before := status(t, pid, "VmRSS")
 		start := time.Now()
 		got := runCurl(t, curl, addr, append([]string{"-T", source}, args...))
 		if got != strconv.Itoa(size) {
 			t.Fatalf("%v: %q", args, got)
 		}
-		grown := status(t, server.Process.Pid, "VmHWM") - before
+		grown := status(t, pid, "VmHWM") - before
 		t.Logf("%v: %.1f s, grown by %d kB", args, time.Since(start).Seconds(), grown)
 		if grown > 8<<10 {
 			t.Errorf("%v: grown by %d kB", args, grown)

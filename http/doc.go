@@ -24,6 +24,9 @@
 // answers keep the order of the requests, and the functions here need no more than the connection to know which request
 // is meant.
 //
+// Mux routes requests, by net/http's patterns. What stands between a listener and its handlers, as package
+// http/middleware has it, is made with Guard: it decides when the head of a request is there.
+//
 // What costs every program, used or not, is in packages of its own: http/gzip for compressed replies, http/json for
 // answers in JSON.
 //

@@ -1,7 +1,7 @@
 package http
 
 import (
-	"hash/crc64"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"reflect"
@@ -55,7 +55,7 @@ func (s *Server) contentTag(f fs.File, info fs.FileInfo) string {
 	if !ok {
 		return ""
 	}
-	h := crc64.New(crc64.MakeTable(crc64.ECMA))
+	h := fnv.New64a()
 	if n, err := io.CopyBuffer(h, io.NewSectionReader(at, 0, info.Size()), s.fileBuffer()); err != nil || n != info.Size() {
 		return ""
 	}

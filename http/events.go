@@ -119,6 +119,9 @@ func PrepareEvent(id, event, data string) (*PreparedEvent, error) {
 	return &PreparedEvent{chunk: b, text: b[start : start+len(text) : start+len(text)]}, nil
 }
 
+// Len returns how many bytes are sent of e, at most. Safe for concurrent use.
+func (e *PreparedEvent) Len() int { return len(e.chunk) }
+
 // SendPreparedEvent sends e, without a copy however many connections it goes to. The errors are those of SendEvent.
 func SendPreparedEvent(c *conn.Conn, e *PreparedEvent) error {
 	x, err := streaming(c)

@@ -52,14 +52,47 @@ func ExampleMux_Use() {
 		mghttp.Reply(c, 200, "text/plain", "item %s", m.PathValue("id"))
 	})
 	x.Use(func(next mghttp.Handler) mghttp.Handler {
-		return func(c *conn.Conn, m *mghttp.Message) {
-			fmt.Printf("%s %s by %q: ", m.Method, m.Path, m.Pattern())
-			mghttp.SetHeader(c, "X-Content-Type-Options", "nosniff")
-			next(c, m)
+		return func(c *conn.Conn, ev conn.Event) {
+			if head, ok := ev.(*mghttp.Head); ok {
+				fmt.Printf("%s %s by %q: ", head.Method, head.Path, head.Pattern())
+				mghttp.SetHeader(c, "X-Content-Type-Options", "nosniff")
+			}
+			next(c, ev)
 		}
 	})
 	ask(func(*mgr.Manager) conn.Handler { return x.Serve }, []string{"X-Content-Type-Options"}, "GET /items/7", "GET /none")
 	// Output:
 	// GET /items/7 by "GET /items/{id}": 200 OK nosniff item 7
 	// GET /none by "": 404 Not Found nosniff 404 Not Found
+}
+
+// Only the device's owner may send firmware, of any length, and nobody else's is even received.
+func ExampleGuard() {
+	owner := mghttp.Guard(func(c *conn.Conn, r *mghttp.Request) bool {
+		ok := r.Credentials().IsBearer("secret")
+		if !ok {
+			mghttp.Error(c, 403)
+		}
+		return ok
+	})
+	x := mghttp.NewMux()
+	size := 0
+	x.MustHandleEvents("PUT /firmware", func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *mghttp.Head:
+			size = 0
+			mghttp.Stream(c)
+		case *mghttp.Chunk:
+			if size += len(ev.Data); ev.Last {
+				mghttp.Reply(c, 200, "text/plain", "%d bytes", size)
+			}
+		}
+	}, owner)
+	const put = "PUT /firmware HTTP/1.1\r\nHost: device\r\nContent-Length: 3\r\n"
+	talk(func(*mgr.Manager) conn.Handler { return x.Serve }, nil,
+		put+"\r\nabc", put+"Authorization: Bearer secret\r\n\r\nabc")
+	// Output:
+	// 403 Forbidden 403 Forbidden
+	//
+	// 200 OK 3 bytes
 }

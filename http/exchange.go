@@ -26,7 +26,6 @@ const (
 	closing                      // the connection closes behind the answer
 	holding                      // Hold is in force
 	isHead                       // the method is HEAD
-	polite                       // the client knows that the connection closes: it asked for it
 	streamed                     // the handler wants the body as it comes: Stream or SaveBody was called
 	ownLimit                     // SetMaxBody was called
 	begun                        // the head of a reply is queued, and End has not been called
@@ -74,6 +73,9 @@ type exchange struct {
 	sink   sink    // takes the streamed body instead of the handler; nil without one
 	enc    Encoder // of a chunked reply in the coding of Options.Compress; nil without one
 	note   answerNote
+
+	routed   []routing // of each Mux that the request has come to
+	verdicts []verdict // of each Guard
 }
 
 func (x *exchange) is(f xflags) bool { return x.flags&f != 0 }
@@ -125,6 +127,7 @@ func (x *exchange) recycle() {
 	x.phase, x.flags, x.tally, x.view = phaseHead, 0, nil, nil
 	x.dec = chunkDecoder{}
 	x.extra, x.path = x.extra[:0], x.path[:0]
+	x.routed, x.verdicts = x.routed[:0], x.verdicts[:0]
 	x.got, x.windowGot, x.windowEnd, x.lastArrive, x.pausedAt, x.left = 0, 0, 0, 0, 0, 0
 	if cap(x.extra) > maxKept {
 		x.extra = nil
@@ -156,7 +159,7 @@ func (x *exchange) take(b []byte, n int) error {
 		return err
 	}
 	if x.f.close || x.p.minor == 0 && !x.f.keep {
-		x.flags |= closing | polite
+		x.flags |= closing
 	}
 	if t := x.tally; t != nil {
 		if t.served++; t.served >= x.srv.opts.MaxRequests {
@@ -176,6 +179,9 @@ func (x *exchange) look(b []byte) error {
 	r.Target = x.p.target.of(b)
 	u, err := parseTarget(r.Method, r.Target)
 	if err != nil {
+		return err
+	}
+	if err := u.allowed(&x.srv.opts); err != nil {
 		return err
 	}
 	r.Minor, r.Query, r.raw = int(x.p.minor), u.query, u.path

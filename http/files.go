@@ -30,7 +30,7 @@ type FileOptions struct {
 	// BytesPerSecond bounds how fast files over 64 KiB are sent; 0 is no bound. It counts for each connection by itself.
 	BytesPerSecond int
 	// NotFound, when not nil, answers instead of the plain 404.
-	NotFound Handler
+	NotFound func(c *conn.Conn, m *Message)
 }
 
 // ServeFS answers m, in m's handler, with the file of fsys that its path names. It serves GET and HEAD (others get

@@ -3,12 +3,10 @@ package http
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seed4930a636/mangusta/conn"
 )
-
-// A Handler answers a request, in the call or later.
-type Handler func(c *conn.Conn, m *Message)
 
 // A Mux gives each request to the handler of the most specific pattern that matches it. Its Serve is a handler for
 // Listen:
@@ -32,7 +30,7 @@ type Handler func(c *conn.Conn, m *Message)
 // which neither does are in conflict, and the later one is refused. Segments are parted at the slashes of the path as it
 // was sent, and compared percent-decoded.
 //
-// What no pattern matches is answered here: with 405 and Allow when only the method is wrong; with 307 to the path and a
+// The route is chosen as soon as the head of a request is there. What no pattern matches is answered then: with 405 and Allow when only the method is wrong; with 307 to the path and a
 // slash when there is a pattern for exactly that; with 200 for OPTIONS *; and else with 404. A path with empty, "." or ".."
 // segments is not matched but redirected, with 307, to the one without. 307 is what net/http of Go 1.26 sends, too: it
 // keeps the method, and no client remembers it when the routes have changed.
@@ -43,8 +41,8 @@ type Handler func(c *conn.Conn, m *Message)
 //
 // Nothing in a Mux changes once it is set up: then several loops may use the same one.
 type Mux struct {
-	// Events, unless it is nil, gets every event but *Message: *Head, *BadRequest, and those of package conn and of
-	// other layers.
+	// Events, unless it is nil, gets every event but *Head, *Message and *Chunk, which belong to a route: *BadRequest,
+	// and those of package conn and of other layers.
 	Events conn.Handler
 
 	routes  []*route
@@ -62,11 +60,28 @@ func NewMux() *Mux {
 	return x
 }
 
-// Handle registers h for the requests that pattern matches. The error says what is wrong with the pattern, or with which
-// one it is in conflict.
-func (x *Mux) Handle(pattern string, h Handler) error {
+// Handle registers h for the whole requests that pattern matches: see Message. h answers, in the call or later. The
+// middleware is around this route alone, the first one outermost; it decides when the head is there. The error says what
+// is wrong with the pattern, or with which one it is in conflict.
+func (x *Mux) Handle(pattern string, h func(c *conn.Conn, m *Message), middleware ...Middleware) error {
 	if h == nil {
 		return fmt.Errorf("http: handle %q: %w", pattern, errNoHandler)
+	}
+	return x.HandleEvents(pattern, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*Message); ok {
+			h(c, m)
+		}
+	}, middleware...)
+}
+
+// HandleEvents is Handle for a handler that gets *Head, *Message and *Chunk events, and so may answer before the body has
+// come, or call Stream or SaveBody. That such a request breaks off shows in Events: *conn.Close without a last Chunk.
+func (x *Mux) HandleEvents(pattern string, h Handler, middleware ...Middleware) error {
+	if h == nil {
+		return fmt.Errorf("http: handle %q: %w", pattern, errNoHandler)
+	}
+	for _, wrap := range slices.Backward(middleware) {
+		h = wrap(h)
 	}
 	p, err := parsePattern(pattern)
 	if err != nil {
@@ -97,20 +112,27 @@ func (x *Mux) Handle(pattern string, h Handler) error {
 var errNoHandler = errors.New("the handler is nil")
 
 // MustHandle is Handle for patterns that are constants of the program: it panics where Handle returns an error.
-func (x *Mux) MustHandle(pattern string, h Handler) {
-	if err := x.Handle(pattern, h); err != nil {
+func (x *Mux) MustHandle(pattern string, h func(c *conn.Conn, m *Message), middleware ...Middleware) {
+	if err := x.Handle(pattern, h, middleware...); err != nil {
 		panic(err)
 	}
 }
 
-// Use puts middleware around every answer of the Mux, its own 404, 405 and redirects included. The first one given is
-// the outermost. The route has been chosen before: middleware may call Pattern and PathValue. One that answers itself
-// does not call next. For one route alone, give Handle the wrapped handler.
-func (x *Mux) Use(middleware ...func(next Handler) Handler) {
+// MustHandleEvents is to HandleEvents what MustHandle is to Handle.
+func (x *Mux) MustHandleEvents(pattern string, h Handler, middleware ...Middleware) {
+	if err := x.HandleEvents(pattern, h, middleware...); err != nil {
+		panic(err)
+	}
+}
+
+// Use puts middleware around every answer of the Mux, its own 404, 405 and redirects included: it gets *Head, *Message
+// and *Chunk events. The first one given is the outermost. The route has been chosen before: middleware may call Pattern
+// and PathValue.
+func (x *Mux) Use(middleware ...Middleware) {
 	for _, wrap := range middleware {
 		next := new(Handler)
 		*next = x.dispatch
-		*x.last = wrap(func(c *conn.Conn, m *Message) { (*next)(c, m) })
+		*x.last = wrap(func(c *conn.Conn, ev conn.Event) { (*next)(c, ev) })
 		x.last = next
 	}
 }
@@ -127,84 +149,120 @@ const (
 	wholeHost                 // OPTIONS *
 )
 
-// routing is what a Mux keeps in a Message while its handler runs.
+// routing is what a Mux has made of a request. The exchange keeps it, for the events that follow.
 type routing struct {
+	mux     *Mux
 	outcome outcome
 	route   *route
-	values  [][]byte // of the wildcards of this route, from base on; below are those of an outer Mux
-	base    int
+	values  []span // of the wildcards of this route, in the Path of the request
 }
 
-// Serve is a conn.Handler for Listen. It takes *Message events, and leaves all others to Events.
+// Serve is a conn.Handler for Listen, and for HandleEvents of another Mux.
 func (x *Mux) Serve(c *conn.Conn, ev conn.Event) {
-	m, ok := ev.(*Message)
-	if !ok {
-		if x.Events != nil {
-			x.Events(c, ev)
-		}
+	if r := requestOf(ev); r != nil {
+		outer := r.routing
+		defer func() { r.routing = outer }()
+		r.routing = x.route(c, r)
+		x.first(c, ev)
 		return
 	}
-	outer := m.routing
-	defer func() {
-		outer.values = m.values[:len(outer.values)] // the room has perhaps grown
-		m.routing = outer
-	}()
-	m.base = len(m.values)
-	x.choose(m)
-	x.first(c, m)
+	if _, ok := ev.(*Chunk); ok {
+		x.first(c, ev)
+	} else if x.Events != nil {
+		x.Events(c, ev)
+	}
 }
 
-// choose finds out what becomes of the request.
-func (x *Mux) choose(m *Message) {
-	if m.raw[0] != '/' {
-		m.outcome = wholeHost
+// route returns what becomes of the request r of c. It is chosen at the first event of r that comes here.
+func (x *Mux) route(c *conn.Conn, r *Request) *routing {
+	e, _ := c.ProtocolState().(*exchange)
+	if e == nil {
+		t := new(routing)
+		x.choose(r, t)
+		return t
+	}
+	t := e.routedBy(x)
+	if t == nil {
+		n := len(e.routed)
+		e.routed = slices.Grow(e.routed, 1)[:n+1]
+		t = &e.routed[n]
+		x.choose(r, t)
+	}
+	return t
+}
+
+// routedBy returns what x has made of the request; nil when it has not seen it.
+func (e *exchange) routedBy(x *Mux) *routing {
+	for i := range e.routed {
+		if e.routed[i].mux == x {
+			return &e.routed[i]
+		}
+	}
+	return nil
+}
+
+// choose finds out what becomes of the request, and puts it into t.
+func (x *Mux) choose(r *Request, t *routing) {
+	*t = routing{mux: x, outcome: noRoute, values: t.values[:0]}
+	if r.raw[0] != '/' {
+		t.outcome = wholeHost
 		return
 	}
-	w := walk{raw: m.raw, path: m.Path, method: m.Method, values: m.values}
+	w := walk{raw: r.raw, path: r.Path, method: r.Method, values: t.values}
 	clean := isClean(w.raw)
 	if !clean {
 		w.raw = []byte(cleanPath(string(w.raw)))
 		w.path, _, _ = decodePath(nil, w.raw) // the parser has found no fault in it
 	}
 	var room [maxHost]byte
-	host := appendHost(room[:0], m.Host)
-	m.route = x.find(&w, host, false)
+	host := appendHost(room[:0], r.Host)
+	t.route = x.find(&w, host, false)
 	// A handler for the path and a slash, found by more than chance in a subtree, wins over a subtree further up.
-	exact := m.route != nil && !w.partial
-	m.outcome = noRoute
-	if m.route != nil {
-		m.outcome = hasRoute
+	exact := t.route != nil && !w.partial
+	if t.route != nil {
+		t.outcome = hasRoute
 	}
 	n := len(w.values)
 	if !exact && !w.endsInSlash() {
 		if r := x.find(&w, host, true); r != nil && !w.partial {
-			m.route, m.outcome = r, needsSlash
+			t.route, t.outcome = r, needsSlash
 		}
 	}
-	m.values = w.values[:n] // its room has perhaps grown in the second walk
+	t.values = w.values[:n] // its room has perhaps grown in the second walk
 	switch {
-	case m.outcome == needsSlash:
+	case t.outcome == needsSlash:
 	case !clean:
-		m.outcome = needsClean
-	case m.route == nil && w.missed:
-		m.outcome = badMethod
+		t.outcome = needsClean
+	case t.route == nil && w.missed:
+		t.outcome = badMethod
 	}
-	if m.outcome != hasRoute {
-		m.values = m.values[:m.base]
+	if t.outcome != hasRoute {
+		t.values = t.values[:0]
 	}
 }
 
-// dispatch acts on what was chosen. It is the innermost handler of the chain.
-func (x *Mux) dispatch(c *conn.Conn, m *Message) {
-	switch m.outcome {
+// dispatch is the innermost handler of the chain.
+func (x *Mux) dispatch(c *conn.Conn, ev conn.Event) {
+	if r := requestOf(ev); r != nil {
+		x.act(c, r, ev)
+	} else if e, _ := c.ProtocolState().(*exchange); e != nil { // a Chunk
+		if t := e.routedBy(x); t != nil && t.outcome == hasRoute {
+			t.route.handler(c, ev)
+		}
+	}
+}
+
+// act does with a request what was chosen.
+func (x *Mux) act(c *conn.Conn, r *Request, ev conn.Event) {
+	switch r.routing.outcome {
 	case hasRoute:
-		m.route.handler(c, m)
+		r.routing.route.handler(c, ev)
 	case badMethod:
 		// RFC 9110 15.5.6: a 405 has Allow.
-		SetHeader(c, "Allow", x.allow(m))
+		SetHeader(c, "Allow", x.allow(r))
 		Error(c, 405)
 	case needsSlash, needsClean:
-		SetHeader(c, "Location", m.location())
+		SetHeader(c, "Location", r.location())
 		Error(c, 307)
 	case wholeHost:
 		// RFC 9110 9.3.7: a ping of the server.
@@ -215,13 +273,13 @@ func (x *Mux) dispatch(c *conn.Conn, m *Message) {
 }
 
 // location is where the request is redirected to. It begins with one slash: it names no other host.
-func (m *Message) location() string {
-	to := cleanPath(string(m.raw))
-	if m.outcome == needsSlash {
+func (r *Request) location() string {
+	to := cleanPath(string(r.raw))
+	if r.routing.outcome == needsSlash {
 		to += "/"
 	}
-	if len(m.Query) > 0 {
-		to += "?" + string(m.Query)
+	if len(r.Query) > 0 {
+		to += "?" + string(r.Query)
 	}
 	return to
 }
@@ -229,13 +287,12 @@ func (m *Message) location() string {
 // PathValue returns what stood in the place of the wildcard of that name in the path of the request, percent-decoded;
 // nil when the pattern has none of that name. It is valid until the handler returns, and so is what it returns. It
 // allocates nothing.
-func (m *Message) PathValue(name string) []byte {
-	if m.route == nil {
-		return nil
-	}
-	for i, v := range m.values[m.base:] {
-		if m.route.names[i] == name {
-			return v
+func (r *Request) PathValue(name string) []byte {
+	if r.routing != nil {
+		for i, v := range r.routing.values {
+			if r.routing.route.names[i] == name {
+				return v.of(r.Path)
+			}
 		}
 	}
 	return nil
@@ -243,9 +300,9 @@ func (m *Message) PathValue(name string) []byte {
 
 // Pattern returns the pattern that a Mux has chosen for the request, as it was registered: a name with few values for
 // logs and counters. It is "" when there is none. For a redirect it is the pattern that would match behind it.
-func (m *Message) Pattern() string {
-	if m.route == nil {
+func (r *Request) Pattern() string {
+	if r.routing == nil || r.routing.route == nil {
 		return ""
 	}
-	return m.route.text
+	return r.routing.route.text
 }

@@ -54,9 +54,11 @@ func muxOf(t testing.TB, patterns ...string) *Mux {
 func asking(t testing.TB, x *Mux) func(request string) (answer, pattern string) {
 	pattern := ""
 	x.Use(func(next Handler) Handler {
-		return func(c *conn.Conn, m *Message) {
-			pattern = m.Pattern()
-			next(c, m)
+		return func(c *conn.Conn, ev conn.Event) {
+			if r := requestOf(ev); r != nil {
+				pattern = r.Pattern()
+			}
+			next(c, ev)
 		}
 	})
 	tc := newTest(t, Options{}, x.Serve)
@@ -244,17 +246,15 @@ func TestMustHandlePanics(t *testing.T) {
 // Use wraps all answers, in order, and knows the route.
 func TestMuxUse(t *testing.T) {
 	var log []string
-	named := func(name string) func(Handler) Handler {
-		return func(next Handler) Handler {
-			return func(c *conn.Conn, m *Message) {
-				log = append(log, fmt.Sprintf("%s %s %s", name, m.Pattern(), m.PathValue("x")))
-				if string(m.Query) == "stop="+name {
-					Error(c, 403)
-					return
-				}
-				next(c, m)
+	named := func(name string) Middleware {
+		return Guard(func(c *conn.Conn, r *Request) bool {
+			log = append(log, fmt.Sprintf("%s %s %s", name, r.Pattern(), r.PathValue("x")))
+			if string(r.Query) == "stop="+name {
+				Error(c, 403)
+				return false
 			}
-		}
+			return true
+		})
 	}
 	x := muxOf(t, "GET /a/{x}", "/d/", "/e/{x...}", "/e/f/")
 	x.Use(named("1"), named("2"))
@@ -283,7 +283,7 @@ func TestMuxEvents(t *testing.T) {
 	x.Events = func(_ *conn.Conn, ev conn.Event) { got = append(got, fmt.Sprintf("%T", ev)) }
 	tc.send(getLine)
 	tc.send("bad\r\n")
-	if s := strings.Join(got, " "); !strings.Contains(s, "*http.Head") || !strings.Contains(s, "*http.BadRequest") ||
+	if s := strings.Join(got, " "); strings.Contains(s, "*http.Head") || !strings.Contains(s, "*http.BadRequest") ||
 		strings.Contains(s, "*http.Message") || !strings.Contains(s, "*conn.Read") {
 		t.Error(s)
 	}
@@ -320,8 +320,8 @@ func TestPathValueOutsideTheHandler(t *testing.T) {
 					defer func() { recover() }()
 					x.Serve(c, ev)
 				}()
-				if m.PathValue("x") != nil || m.Pattern() != "" || len(m.values) != 0 {
-					t.Errorf("%q %q %q", m.PathValue("x"), m.Pattern(), m.values)
+				if m.PathValue("x") != nil || m.Pattern() != "" || m.routing != nil {
+					t.Errorf("%q %q %v", m.PathValue("x"), m.Pattern(), m.routing)
 				}
 			}
 		})
@@ -379,7 +379,7 @@ func routedTurn(tb testing.TB, n int, target string) (turn func()) {
 			ReplyBytes(c, 200, "text/plain", body)
 		})
 	}
-	x.Use(func(next Handler) Handler { return func(c *conn.Conn, m *Message) { next(c, m) } })
+	x.Use(Guard(func(*conn.Conn, *Request) bool { return true }))
 	tc := newTest(tb, Options{}, x.Serve)
 	tc.c.SetHandler(tc.handle)
 	tc.wire.discard = true
@@ -430,11 +430,11 @@ func BenchmarkMuxChoose(b *testing.B) {
 		}
 		path := []byte(fmt.Sprintf("/api/r%d/42/items/43", n-1))
 		b.Run(fmt.Sprint(2*n+2), func(b *testing.B) {
-			m := &Message{Request: Request{Method: "GET", Path: path, raw: path, Host: []byte("h.test")}}
+			r := &Request{Method: "GET", Path: path, raw: path, Host: []byte("h.test")}
+			var t routing
 			b.ReportAllocs()
 			for b.Loop() {
-				m.values = m.values[:0]
-				x.choose(m)
+				x.choose(r, &t)
 			}
 		})
 		b.Run(fmt.Sprintf("%d/net_http", 2*n+2), func(b *testing.B) {

@@ -21,6 +21,13 @@ type Options struct {
 	IdleTimeout   time.Duration // between requests, then the connection closes; default 60 s
 	AnswerTimeout time.Duration // for the handler to answer, else 503; default 120 s, negative is for ever
 
+	// StrictTarget refuses with 400 what RFC 3986 keeps out of a target, though browsers send it unencoded: the bytes
+	// [ ] | ^ anywhere, \ ` { } in a query, and there a percent sign without two hex digits behind it.
+	StrictTarget bool
+	// HTTPS says that the connections come over TLS, or from a proxy that has taken it off. Without it a target that
+	// begins with https:// is refused with 421 (RFC 9110 7.4): who trusts in TLS must not be answered without.
+	HTTPS bool
+
 	MaxRequests int           // on one connection; 0 is no limit
 	Server      string        // value of the Server field of replies; none when empty
 	Heartbeat   time.Duration // a comment is sent after that long without a server-sent event; default 15 s, negative is none

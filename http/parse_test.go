@@ -3,6 +3,7 @@ package http
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -160,7 +161,8 @@ func TestRequestTarget(t *testing.T) {
 		refused("backslash in the path", 400, "GET /a\\b"+rest),
 		refused("brace in the path", 400, "GET /{a}"+rest),
 		accepted("absolute form", "GET http://other:81/x?y"+rest, `path="/x" query="y" host="other:81"`),
-		accepted("absolute form, scheme in capitals", "GET HTTPS://other/x"+rest, `path="/x" query="" host="other"`),
+		accepted("absolute form, scheme in capitals", "GET HTTP://other/x"+rest, `path="/x" query="" host="other"`),
+		refused("absolute form of https without TLS (RFC 9110 7.4)", 421, "GET HttpS://other/x"+rest),
 		accepted("absolute form without a path", "GET http://other"+rest, `path="/" query="" host="other"`),
 		accepted("absolute form with a query only", "GET http://other?x"+rest, `path="/" query="x" host="other"`),
 		accepted("absolute form of OPTIONS * (3.2.4)", "OPTIONS http://other"+rest, `path="*" query="" host="other"`),
@@ -179,6 +181,33 @@ func TestRequestTarget(t *testing.T) {
 		refused("CONNECT", 501, "CONNECT h:80"+rest),
 		refused("CONNECT with a path", 400, "CONNECT /"+rest),
 		refused("CONNECT without a port (3.2.3)", 400, "CONNECT h"+rest),
+	})
+}
+
+// RFC 3986 3.3 and 3.4, to the letter.
+func TestStrictTarget(t *testing.T) {
+	get := func(target string) string { return "GET " + target + " HTTP/1.1\nHost: h\n\n" }
+	cases := []requestCase{
+		accepted("all that may be there", get("/-._~!$&'()*+,;=:@az09%20/?-._~!$&'()*+,;=:@az09%20/?"), `query="-._~!$&'()*+,;=:@az09%20/?"`),
+		accepted("percent at the end of a query", get("/?%41%2f"), `query="%41%2f"`),
+		accepted("absolute form", get("http://other/a?b"), `path="/a" query="b"`),
+		accepted("absolute form with an IPv6 address", get("http://[::1]/"), `host="[::1]"`),
+	}
+	for _, x := range strings.Split("[ ] | ^ \\ ` { } \" < > #", " ") {
+		cases = append(cases, refused("in the path "+x, 400, get("/a"+x)), refused("in the query "+x, 400, get("/?a"+x)))
+	}
+	for _, q := range []string{"%", "%4", "%zz", "a%20%", "%20%2g", "%%41"} {
+		cases = append(cases, refused("query "+q, 400, get("/?"+q)), refused("path "+q, 400, get("/"+q)))
+	}
+	runCases(t, Options{StrictTarget: true}, cases)
+}
+
+// RFC 9110 7.4.
+func TestHTTPSTarget(t *testing.T) {
+	const rest = " HTTP/1.1\nHost: h\n\n"
+	runCases(t, Options{HTTPS: true}, []requestCase{
+		accepted("https", "GET https://other/x"+rest, `path="/x" query="" host="other"`),
+		accepted("http", "GET http://other/x"+rest, `path="/x" query="" host="other"`),
 	})
 }
 
@@ -291,6 +320,25 @@ func TestParseByteByByteIsLinear(t *testing.T) {
 		if (n > 0) != (i == len(in)) {
 			t.Fatalf("complete after %d of %d bytes", i, len(in))
 		}
+	}
+}
+
+// The same through a connection: what is kept of the bytes that came is moved a few times, not once for each byte.
+func TestHeadByteByByteIsLinear(t *testing.T) {
+	head := []byte("GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("A-Name: a value of some length\r\n", 2000) + "\r\n")
+	tc := newTest(t, Options{MaxHead: 1 << 20, MaxHeaders: 10_000}, nil)
+	piece := make([][]byte, 1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range head {
+		piece[0] = head[i : i+1]
+		tc.wire.in = piece
+		tc.turn()
+	}
+	runtime.ReadMemStats(&after)
+	tc.wantStatus(200)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 100*uint64(len(head)) {
+		t.Errorf("%d bytes were allocated for a head of %d", n, len(head))
 	}
 }
 

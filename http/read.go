@@ -9,6 +9,7 @@ import (
 var (
 	errSlowHead = &refusal{408, "head took too long"}
 	errSlowBody = &refusal{408, "body came too slowly"}
+	errCutShort = &refusal{400, "ended by the client before it was complete"}
 	errNoAnswer = &refusal{503, "not answered in time"}
 )
 
@@ -23,15 +24,13 @@ func (x *exchange) readHead(c *conn.Conn) result {
 		err = x.take(b, n)
 	}
 	if err != nil {
-		if string(x.p.method.of(b)) == "HEAD" {
-			x.flags |= isHead
-		}
 		return x.refuse(c, err)
 	}
 	if n == 0 {
 		if c.PeerDone() {
-			drain(c)
-		} else if fresh {
+			return x.broken(c)
+		}
+		if fresh {
 			c.SetDeadline(x.srv.opts.HeadTimeout)
 		}
 		return wait
@@ -83,6 +82,7 @@ func (x *exchange) readBody(c *conn.Conn) result {
 	if !x.f.chunked {
 		total := x.n + int(x.f.length)
 		if len(b) < total {
+			c.ExpectInput(total)
 			return x.starved(c)
 		}
 		return x.deliver(c, total, total)
@@ -124,18 +124,19 @@ func (x *exchange) readTrailers(b []byte, offset int) (int, error) {
 // starved waits for more of the body, unless there is none to come.
 func (x *exchange) starved(c *conn.Conn) result {
 	if c.PeerDone() {
-		x.broken(c)
+		return x.broken(c)
 	}
 	return wait
 }
 
-// broken ends a connection whose client finished sending in the middle of a request.
-func (x *exchange) broken(c *conn.Conn) {
-	if x.is(begun) {
-		x.cut(c)
-	} else {
+// broken ends a connection whose client finished sending in the middle of a request. RFC 9112 8: it may still want to
+// know that the request was not carried out. Behind one empty line there is no request.
+func (x *exchange) broken(c *conn.Conn) result {
+	if x.p.step == stepStart || x.p.step == stepStartLF {
 		drain(c)
+		return wait
 	}
+	return x.refuse(c, errCutShort)
 }
 
 // deliver emits the Message. Its body ends at the offset end, and what was sent of the request at total.
@@ -186,11 +187,7 @@ func (x *exchange) hold(c *conn.Conn) {
 // finish ends an exchange whose answer is queued.
 func (x *exchange) finish(c *conn.Conn) result {
 	if x.is(closing) {
-		if x.is(polite) && x.phase >= phaseAnswer && c.Recv.Len() == 0 {
-			drain(c)
-		} else {
-			linger(c)
-		}
+		linger(c)
 	}
 	if x.is(holding) {
 		c.Unhold()
@@ -220,7 +217,6 @@ func (x *exchange) early(c *conn.Conn) result {
 		return x.finish(c)
 	case x.is(closing):
 		// The rest of the body stays where it is until the reply is complete: it is too much to throw away.
-		x.flags &^= polite
 		x.hold(c)
 		x.phase = phaseAnswer
 		x.beat(c)
@@ -275,15 +271,20 @@ func (x *exchange) skip(c *conn.Conn) result {
 func (x *exchange) refuse(c *conn.Conn, err error) result {
 	e := err.(*refusal)
 	x.flags = x.flags&^live | closing
+	if x.phase == phaseHead && string(x.p.method.of(c.Recv.Bytes())) == "HEAD" {
+		x.flags |= isHead // though the rest of the head is not known, or wrong
+	}
 	bad := &x.srv.bad
 	*bad = BadRequest{Status: e.status, Err: e}
 	c.Emit(bad)
 	if !c.IsOpen() {
 		return wait
 	}
-	if e.status == 408 || e.status == 503 {
+	switch {
+	case e == errCutShort: // the reason is the end that the peer has made
+	case e.status == 408 || e.status == 503:
 		c.SetReason(conn.DeadlineOver)
-	} else {
+	default:
 		c.SetReason(conn.Protocol)
 	}
 	x.dropSink(e)

@@ -119,9 +119,9 @@ func (x *exchange) writeError(c *conn.Conn, status int) error {
 	return x.write(c, status, textPlain, x.srv.statusBody(status))
 }
 
-// SendInterim sends an interim answer, such as 103 (Early Hints), with the fields set so far, which are then forgotten.
-// The request goes on waiting for its answer. HTTP/1.0 clients are sent nothing (RFC 9110 15.2).
-func SendInterim(c *conn.Conn, status int) error {
+// SendInterim sends an interim answer, such as 103 (Early Hints), with these fields. The request goes on waiting for its
+// answer, whose fields are those of SetHeader. HTTP/1.0 clients are sent nothing (RFC 9110 15.2).
+func SendInterim(c *conn.Conn, status int, fields ...Field) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
@@ -129,11 +129,19 @@ func SendInterim(c *conn.Conn, status int) error {
 	if status < 100 || status > 199 || status == 101 {
 		return ErrBadStatus
 	}
-	if x.p.minor > 0 {
-		b := append(appendStatusLine(c.AvailableBuffer(), status), x.extra...)
-		_, err = c.Write(append(b, "\r\n"...))
+	for _, f := range fields {
+		if err := checkField(string(f.Name), string(f.Value)); err != nil {
+			return err
+		}
 	}
-	x.extra = x.extra[:0]
+	if x.p.minor == 0 {
+		return nil
+	}
+	b := appendStatusLine(c.AvailableBuffer(), status)
+	for _, f := range fields {
+		b = appendField(b, string(f.Name), string(f.Value))
+	}
+	_, err = c.Write(append(b, "\r\n"...))
 	return err
 }
 
@@ -222,7 +230,7 @@ func (x *exchange) queue(c *conn.Conn, status int, contentType string, body []by
 	}
 	_, err := c.Write(b)
 	if err == nil {
-		_, err = c.Write(body)
+		_, err = c.WriteThrough(body)
 	}
 	return err
 }

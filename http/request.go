@@ -1,5 +1,7 @@
 package http
 
+import "github.com/seed4930a636/mangusta/conn"
+
 // A Field is one line of a head, as it was sent: the case of the name is kept, white space around the value is not.
 type Field struct {
 	Name, Value []byte
@@ -16,6 +18,19 @@ type Request struct {
 
 	raw    []byte // the path as sent
 	fields []Field
+
+	routing *routing // of the Mux whose handler runs
+}
+
+// requestOf returns the request that ev tells of, nil for other events.
+func requestOf(ev conn.Event) *Request {
+	switch ev := ev.(type) {
+	case *Head:
+		return &ev.Request
+	case *Message:
+		return &ev.Request
+	}
+	return nil
 }
 
 // Head says that the head of a request is complete, once for each request and before anything of the body is waited for.
@@ -31,16 +46,18 @@ type Message struct {
 	Body []byte // with the chunked coding taken off; nil without one
 
 	trailers []Field
-	routing  // of the Mux whose handler runs
 }
 
 // BadRequest says that this package refuses a request with Status, because of Err, or that the request was not answered in
 // time (503). The reply follows, unless the request was answered before the error showed, and then the connection closes
-// with reason conn.Protocol or conn.DeadlineOver.
+// with reason conn.Protocol or conn.DeadlineOver. RequestParser returns it as an error.
 type BadRequest struct {
 	Status int
 	Err    error
 }
+
+func (b *BadRequest) Error() string { return b.Err.Error() }
+func (b *BadRequest) Unwrap() error { return b.Err }
 
 // Header returns the value of the first field of that name, without regard to case; nil when there is none.
 func (r *Request) Header(name string) []byte {

@@ -242,7 +242,6 @@ func (s *Server) shutdown(c *conn.Conn, x *exchange) {
 	}
 	x.flags |= closing
 	if x.is(events) {
-		x.flags |= polite
 		if End(c) != nil {
 			x.cut(c) // not even the end finds room in the send queue
 		}

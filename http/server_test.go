@@ -280,21 +280,48 @@ func TestHalfClosedClientGetsItsAnswers(t *testing.T) {
 		tc.end()
 		Reply(tc.c, 200, "", "")
 		tc.settle()
-		tc.wantStatus(200)
+		tc.wantStatus(200, 400)
 		tc.wantClosed(conn.PeerClosed)
 	})
 }
 
-func TestEndInsideARequestCloses(t *testing.T) {
-	for _, in := range []string{"", "\r\n", "GET", "GET / HTTP/1.1\r\nHost: h\r\n",
+func TestEndBeforeARequestCloses(t *testing.T) {
+	for _, in := range []string{"", "\r", "\r\n"} {
+		tc := newTest(t, Options{}, nil)
+		tc.send(in)
+		tc.end()
+		tc.wantReply("")
+		tc.wantClosed(conn.PeerClosed)
+	}
+}
+
+// RFC 9112 8: a client that ends its side inside a request is told that it was not carried out.
+func TestEndInsideARequestIsRefused(t *testing.T) {
+	for _, in := range []string{"G", "\r\nGET", "GET / HTTP/1.1\r\nHost: h\r\n",
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabc",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b"} {
 		tc := newTest(t, Options{}, nil)
 		tc.send(in)
 		tc.end()
-		tc.wantReply("")
+		tc.wantStatus(400)
 		tc.wantClosed(conn.PeerClosed)
+	}
+}
+
+// RFC 9112 9.6: a client that has asked for the end of the connection may send on all the same, and must not lose the
+// answer to a reset.
+func TestLingeringWhereTheClientAskedForTheEnd(t *testing.T) {
+	for _, in := range []string{"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"} {
+		tc := newTest(t, Options{}, nil)
+		tc.send(in)
+		tc.wantStatus(200)
+		if !tc.wire.shut || tc.done {
+			t.Fatal("not lingering")
+		}
+		tc.send(getLine)
+		tc.wantStatus()
+		tc.wantClosed(conn.Local)
 	}
 }
 
@@ -315,6 +342,14 @@ func TestRefusalOfHEADHasNoBody(t *testing.T) {
 	tc = newTest(t, Options{}, nil)
 	tc.send("HEAD / HTTP/1.1\r\nHost : a\r\n\r\n")
 	tc.wantReply("HTTP/1.1 400 Bad Request\nContent-Type: text/plain; charset=utf-8\nContent-Length: 16\nConnection: close\n\n")
+	tc = newTest(t, Options{}, nil)
+	tc.send("HEAD / HTTP/1.1\r\nHo")
+	tc.end()
+	tc.wantReply("HTTP/1.1 400 Bad Request\nContent-Type: text/plain; charset=utf-8\nContent-Length: 16\nConnection: close\n\n")
+	tc = newTest(t, Options{}, nil)
+	tc.send("HEAD / HTTP/1.1\r\nHo")
+	tc.sleep(11 * time.Second)
+	tc.wantReply("HTTP/1.1 408 Request Timeout\nContent-Type: text/plain; charset=utf-8\nContent-Length: 20\nConnection: close\n\n")
 }
 
 func TestRefusalComesBehindEarlierAnswers(t *testing.T) {

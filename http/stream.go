@@ -29,7 +29,7 @@ func (k *Chunk) Trailers() []Field { return k.trailers }
 //
 // The request may be answered at any time: before its last Chunk, and then no further one comes; in it; or later. A
 // request that breaks off gets no last Chunk: *conn.Close, which comes always, without a Chunk that was Last means that
-// the body is incomplete. Where the client broke the rules or was too slow, BadRequest goes before it.
+// the body is incomplete. Where the client broke the rules, was too slow or ended its side, BadRequest goes before it.
 //
 // A client that sent Expect: 100-continue is told to go on when the Head handler returns, unless it has answered.
 // Stream returns ErrNoRequest when no Head that waits for an answer is being handled.

@@ -414,9 +414,9 @@ func TestBrokenStream(t *testing.T) {
 		status     []int
 		reason     conn.Reason
 	}{
-		"cut":            {"Content-Length: 5\r\n\r\nabc", "head", nil, conn.PeerClosed},
-		"cut in chunks":  {chunkedLine + "5\r\nabc", "head", nil, conn.PeerClosed},
-		"cut at the end": {chunkedLine + "3\r\nabc\r\n0\r\n", "head", nil, conn.PeerClosed},
+		"cut":            {"Content-Length: 5\r\n\r\nabc", "head|bad 400", []int{400}, conn.PeerClosed},
+		"cut in chunks":  {chunkedLine + "5\r\nabc", "head|bad 400", []int{400}, conn.PeerClosed},
+		"cut at the end": {chunkedLine + "3\r\nabc\r\n0\r\n", "head|bad 400", []int{400}, conn.PeerClosed},
 		"bad chunk":      {chunkedLine + "3\r\nabc\r\nx\r\n" + getLine, "head|bad 400", []int{400}, conn.Protocol},
 		"bad trailer":    {chunkedLine + "3\r\nabc\r\n0\r\nHost: x\r\n\r\n" + getLine, "head|bad 400", []int{400}, conn.Protocol},
 	} {

@@ -4,13 +4,15 @@ import "bytes"
 
 var (
 	errTarget     = &refusal{400, "target has none of the four forms for its method"}
-	errEscape     = &refusal{400, "malformed percent-encoding in the path"}
+	errEscape     = &refusal{400, "malformed percent-encoding"}
+	errMisdirect  = &refusal{421, "https target on a connection without TLS"}
 	errTargetPath = &refusal{400, "byte not allowed in the path"}
 	errConnect    = &refusal{501, "CONNECT is not implemented"}
 )
 
 // A target is a request-target taken apart. Its slices lie in the request.
 type target struct {
+	https bool   // the scheme of the absolute form
 	host  []byte // of the absolute form, which overrides the Host field; else nil
 	path  []byte // still encoded, "/" when the absolute form has none, "*" for the asterisk form
 	query []byte // behind the "?", nil without one
@@ -65,7 +67,7 @@ func (u *target) absolute(t []byte) error {
 	if colon < 0 || !bytes.HasPrefix(t[colon:], []byte("://")) {
 		return errTarget
 	}
-	if s := t[:colon]; !foldEqual(s, "http") && !foldEqual(s, "https") {
+	if u.https = foldEqual(t[:colon], "https"); !u.https && !foldEqual(t[:colon], "http") {
 		return errTarget
 	}
 	t = t[colon+3:]
@@ -76,6 +78,34 @@ func (u *target) absolute(t []byte) error {
 	// RFC 9110 4.2.4: userinfo is treated as an error; "@" is no byte of a host.
 	u.host, u.path = t[:end:end], t[end:]
 	return checkHost(u.host, false)
+}
+
+// allowed checks what Options say about targets.
+func (u *target) allowed(o *Options) error {
+	if u.https && !o.HTTPS {
+		return errMisdirect
+	}
+	if !o.StrictTarget {
+		return nil
+	}
+	if !all(u.path, strictByte) || !all(u.query, strictByte) {
+		return errTargetByte
+	}
+	return checkEscapes(u.query)
+}
+
+// checkEscapes returns errEscape when there is a percent sign in b without two hex digits behind it.
+func checkEscapes(b []byte) error {
+	for {
+		i := bytes.IndexByte(b, '%')
+		if i < 0 {
+			return nil
+		}
+		if !isEscape(b[i:]) {
+			return errEscape
+		}
+		b = b[i+3:]
+	}
 }
 
 // decodePath returns path percent-decoded: path itself when there is nothing to decode, else a piece appended to buf[:0].

@@ -57,11 +57,11 @@ type walk struct {
 	raw     []byte // the path as sent: its slashes part the segments
 	path    []byte // the same, percent-decoded: its pieces are compared and become values
 	method  string
-	slash   bool     // a slash is imagined behind the path, which has none there
-	values  [][]byte // of the wildcards passed
-	partial bool     // the route found is for a subtree, and the path goes on below its root
-	missed  bool     // a route was passed over for its method alone
-	listing bool     // pass over every route, and add its method to methods
+	slash   bool   // a slash is imagined behind the path, which has none there
+	values  []span // of the wildcards passed, in path
+	partial bool   // the route found is for a subtree, and the path goes on below its root
+	missed  bool   // a route was passed over for its method alone
+	listing bool   // pass over every route, and add its method to methods
 	methods []string
 }
 
@@ -99,7 +99,7 @@ func (w *walk) match(n *node, i, j int) *route {
 	}
 	if n.single != nil {
 		kept := len(w.values)
-		w.values = append(w.values, seg)
+		w.values = append(w.values, span{int32(j + 1), int32(j + 1 + size)})
 		if r := w.match(n.single, next, j+1+size); r != nil {
 			return r
 		}
@@ -116,7 +116,7 @@ func (w *walk) takeRest(n *node, j int, partial bool) *route {
 	}
 	w.partial = partial
 	if r.segs[len(r.segs)-1].text != "" {
-		w.values = append(w.values, w.path[min(j+1, len(w.path)):])
+		w.values = append(w.values, span{int32(min(j+1, len(w.path))), int32(len(w.path))})
 	}
 	return r
 }
@@ -154,10 +154,10 @@ func (x *Mux) find(w *walk, host []byte, slash bool) *route {
 }
 
 // allow returns the value of Allow for a path that no route matches with the method of the request.
-func (x *Mux) allow(m *Message) string {
+func (x *Mux) allow(r *Request) string {
 	var room [maxHost]byte
-	host := appendHost(room[:0], m.Host)
-	w := walk{raw: m.raw, path: m.Path, listing: true}
+	host := appendHost(room[:0], r.Host)
+	w := walk{raw: r.raw, path: r.Path, listing: true}
 	x.find(&w, host, false)
 	if !w.endsInSlash() {
 		x.find(&w, host, true)

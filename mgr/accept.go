@@ -27,8 +27,9 @@ func (m *Manager) acceptBatch(l *listener) {
 		switch err {
 		case nil:
 			m.accepted(l, fd, peer)
-		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO:
-			// The connection died while it waited (accept(2)): go on with the next.
+		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ECONNRESET, unix.ETIMEDOUT, unix.ENETDOWN, unix.ENETUNREACH,
+			unix.EHOSTDOWN, unix.EHOSTUNREACH, unix.ENOPROTOOPT, unix.EPERM:
+			// The connection died while it waited, or a firewall forbids it (accept(2)): go on with the next.
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
@@ -66,11 +67,8 @@ func (m *Manager) accepted(l *listener, fd int, peer conn.Peer) {
 	if l.c.Polls() {
 		c.SetPoll(true)
 	}
+	m.begin(c, l.opts.Setup)
 	m.current = c // a panic below ends this connection; who else waits is accepted next turn
-	if l.opts.Setup != nil {
-		l.opts.Setup(c)
-	}
-	c.Begin()
 	c.Fire(conn.Accept{})
 }
 

@@ -2,6 +2,7 @@ package mgr_test
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -43,6 +44,14 @@ func TestCheckedPanicsOffTheLoop(t *testing.T) {
 			"SetLimits":            func() { c.SetLimits(&conn.Limits{}) },
 			"SetHexdump":           func() { c.SetHexdump(nil) },
 			"LocalAddr":            func() { c.LocalAddr() },
+			"Fail":                 func() { c.Fail(conn.Protocol, nil) },
+			"SetReason":            func() { c.SetReason(conn.Protocol) },
+			"Redeliver":            c.Redeliver,
+			"SetHalfOpen":          func() { c.SetHalfOpen(true) },
+			"AvailableBuffer":      func() { c.AvailableBuffer() },
+			"SetProtocolState":     func() { c.SetProtocolState(nil) },
+			"SendFile":             func() { c.SendFile(os.Stdin, 0, 1, nil) },
+			"Connect":              func() { l.Connect("tcp://127.0.0.1:1", nil) },
 			"SetNoDelay":           func() { c.SetNoDelay(true) },
 			"Listen":               func() { l.Listen("tcp://127.0.0.1:0", nil) },
 			"Wrap":                 func() { l.Wrap(0, nil) },

@@ -54,9 +54,6 @@ func (m *Manager) Connect(url string, h conn.Handler, opts ...ConnectOptions) (*
 	}
 	c := m.adopt(fd, conn.PeerOf(addr.AddrPort), m.sock, limits, h)
 	c.Connecting(o.Timeout)
-	if o.Setup != nil {
-		o.Setup(c)
-	}
-	m.begin(c)
+	m.begin(c, o.Setup)
 	return c, nil
 }

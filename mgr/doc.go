@@ -4,9 +4,10 @@
 // # One turn
 //
 // Poll waits, then takes, in this order: the connections that the poller says are ready (one accept batch, one read each);
-// the messages of other goroutines (Do, Wakeup, Broadcast); the timers and timeouts that are due; the Poll events. Last, it
-// settles the connections that were touched: what was written goes out, gathered, in one system call for each connection,
-// and what is over is closed. Nothing is closed before that, so handlers may close any connection at any time.
+// the messages of other goroutines (Do, Wakeup, Broadcast), 1,024 at most; the timers and timeouts that are due; the Poll
+// events. Last, it settles the connections that were touched: what was written goes out, gathered, in one system call for
+// each connection, and what is over is closed. Nothing is closed before that, so handlers may close any connection at any
+// time.
 //
 // # Goroutines
 //

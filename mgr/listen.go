@@ -46,7 +46,7 @@ func (m *Manager) Listen(url string, h conn.Handler, opts ...ListenOptions) (*co
 	}
 	fd, err := conn.Listen(addr, o.Socket)
 	if err != nil {
-		return nil, fmt.Errorf("mgr: listen %s: %w", url, err)
+		return nil, fmt.Errorf("mgr: %w", err)
 	}
 	return m.addListener(fd, addr, h, o)
 }
@@ -65,7 +65,7 @@ func (m *Manager) addListener(fd int, addr conn.Addr, h conn.Handler, o ListenOp
 	l.c = conn.NewListener(m.sh, fd, conn.NewID(fd), m.sock, l.limits, h)
 	m.listeners[fd] = l
 	m.place(l.c)
-	m.begin(l.c)
+	m.begin(l.c, nil)
 	return l.c, nil
 }
 

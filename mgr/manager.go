@@ -25,7 +25,7 @@ var (
 // Options are the settings of a Manager. The zero value works.
 type Options struct {
 	Poller       Poller      // Auto, Epoll or Select
-	MaxConns     int         // accepted connections open at a time; default 1<<20
+	MaxConns     int         // connections open at a time, over which none is accepted; default 1<<20
 	Queue        int         // messages of other goroutines that may wait for the loop; default ctlpair.DefaultLimit
 	Limits       conn.Limits // of connections whose listener sets none
 	Log          conn.Logger // such as a *slog.Logger; nil is silent, and costs nothing
@@ -61,6 +61,7 @@ type Manager struct {
 	stats     Stats
 
 	turn     turn
+	handled  uint64      // messages, since New
 	current  *conn.Conn  // whose handler is running
 	wakeup   conn.Wakeup // the event, reused
 	shutting bool
@@ -262,7 +263,7 @@ func (m *Manager) Stats() Stats {
 	m.check("Stats")
 	s := m.stats
 	s.Stats = m.sh.Stats
-	s.Conns, s.Listeners, s.Queued = m.open, len(m.listeners), m.pair.Len()
+	s.Conns, s.Listeners, s.Queued = m.open, len(m.listeners), m.pair.Len()+m.pair.Left()
 	return s
 }
 

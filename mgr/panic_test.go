@@ -123,6 +123,9 @@ func TestAPanicInShutdownDoesNotStopIt(t *testing.T) {
 			if ev == (conn.Shutdown{}) {
 				panic("boom")
 			}
+			if ev, ok := ev.(*conn.Error); ok && ev.Reason != conn.Panicked {
+				t.Errorf("Error event with %v", ev.Reason)
+			}
 		})
 		h, conns := accepted(r.handle)
 		l := start(t, o, h)
@@ -136,7 +139,7 @@ func TestAPanicInShutdownDoesNotStopIt(t *testing.T) {
 			t.Errorf("Shutdown: %v", err)
 		}
 		for range 3 {
-			if why := take(t, r.ended); why != conn.ShuttingDown {
+			if why := take(t, r.ended); why != conn.Panicked {
 				t.Errorf("ended because %v", why)
 			}
 		}
@@ -326,13 +329,22 @@ func TestAPanicInTheLastEventsDoesNotKeepTheManagerFromEnding(t *testing.T) {
 	})
 }
 
-// A panic in Setup comes before Begin has run.
+// Close never comes without Open.
 func TestAPanicInSetupEndsTheConnection(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		r := record(nil)
 		l := start(t, o, r.handle, mgr.ListenOptions{Setup: func(*conn.Conn) { panic("boom") }})
 		wantGone(t, l.dial())
-		r.want(t, conn.Panicked, "Error Close")
+		r.want(t, conn.Panicked, "Open Error Close")
+	})
+}
+
+func TestAPanicInSetupOfAnOutboundConnectionEndsItAlone(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		l := start(t, o, nil)
+		r := record(nil)
+		l.connect("tcp://"+l.addr, r.handle, mgr.ConnectOptions{Setup: func(*conn.Conn) { panic("boom") }})
+		r.want(t, conn.Panicked, "Open Error Close")
 	})
 }
 

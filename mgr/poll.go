@@ -13,12 +13,17 @@ import (
 // batch is how many ready descriptors one turn deals with at most.
 const batch = 512
 
+// messageMax is how many messages of other goroutines one turn deals with at most: those who flood the loop with work do not
+// keep it from its connections.
+const messageMax = 1024
+
 // turn is how far the current turn has come. A handler that panics unwinds the turn; it then goes on from here.
 type turn struct {
 	ready   [batch]ready
 	n, next int    // ready[next:n] are still to do
-	rang    bool   // the doorbell rang
+	rang    bool   // the doorbell rang, or the turn before has left messages
 	asked   uint32 // see Manager.ask
+	behind  uint64 // what was asked comes when so many messages have been dealt with
 	timers  uint64 // the last timer set before the turn
 	sweep   int    // the next descriptor whose timeouts to look at, -1 when no sweep is on
 	poll    int    // the next of polls
@@ -45,8 +50,11 @@ func (m *Manager) Poll(timeout time.Duration) error {
 // Run polls until ctx is done, and returns its error then, or until the manager has been shut down or closed, and returns nil
 // then. Connections stay open when ctx ends it: call Shutdown or Close.
 func (m *Manager) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, m.pair.Ring)
-	defer stop()
+	if ctx.Done() != nil {
+		ended := make(chan struct{})
+		defer close(ended)
+		go m.ringWhen(ctx, ended)
+	}
 	g := goroutine()
 	if m.owner.Load() == g {
 		panic("mgr: Run was called from a handler of the same manager")
@@ -65,6 +73,16 @@ func (m *Manager) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// ringWhen wakes the loop when ctx is done before Run has ended. (context.AfterFunc often needs no goroutine, but brings most
+// of package context into programs that run on context.Background: 22 KB.)
+func (m *Manager) ringWhen(ctx context.Context, ended <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+		m.pair.Ring()
+	case <-ended:
+	}
+}
+
 // once is one turn.
 func (m *Manager) once(timeout time.Duration) error {
 	if m.isDone() {
@@ -79,7 +97,9 @@ func (m *Manager) once(timeout time.Duration) error {
 	m.stats.Turns++
 	t.n, t.next, t.poll = n, 0, 0
 	t.timers = m.timerSeq
-	if t.asked = m.asked.Swap(0); t.asked != 0 {
+	if what := m.asked.Swap(0); what != 0 {
+		t.asked |= what
+		t.behind = m.handled + uint64(m.pair.Len()+m.pair.Left())
 		t.rang = true
 	}
 	t.sweep = -1
@@ -100,7 +120,7 @@ func (m *Manager) once(timeout time.Duration) error {
 
 // waitFor shortens timeout to what timers, deadlines and unsettled connections allow.
 func (m *Manager) waitFor(timeout time.Duration) time.Duration {
-	if len(m.touched) > 0 || m.closing || m.asked.Load() != 0 {
+	if len(m.touched) > 0 || m.turn.rang || m.closing || m.asked.Load() != 0 {
 		return 0
 	}
 	at := int64(math.MaxInt64)
@@ -134,8 +154,7 @@ func (m *Manager) proceed() (finished bool) {
 	}
 	if t.rang {
 		m.current = nil
-		m.pair.Drain(m.handle)
-		t.rang = false
+		t.rang = m.pair.DrainSome(messageMax, m.handle)
 	}
 	m.obey()
 	m.runTimers()
@@ -256,6 +275,7 @@ func (m *Manager) settle() {
 		m.settleOne(c)
 	}
 	clear(m.settling)
+	m.sh.Settled()
 	t.settle = 0
 	m.current = nil
 }

@@ -12,13 +12,17 @@ import (
 // returned. The manager is closed afterwards: Run returns nil, Poll ErrClosed.
 //
 // It needs no running loop: between calls of Poll it turns the loop itself. Called from a handler it returns at once,
-// and the shutdown begins in the next turn. Safe for concurrent use.
+// and the shutdown begins in the next turn; of ctx only the deadline counts then, since handlers cancel theirs when they
+// return. Safe for concurrent use.
 func (m *Manager) Shutdown(ctx context.Context) error {
 	if m.isDone() {
 		return ErrClosed
 	}
 	m.ask(askShutdown)
 	if m.onLoop() {
+		if at, ok := ctx.Deadline(); ok {
+			m.AfterFunc(time.Until(at), func() { m.closing = true })
+		}
 		return nil
 	}
 	for !m.isDone() {
@@ -39,16 +43,19 @@ const (
 	askClose
 )
 
-// ask has the loop shut down or close in its next turn, behind the messages that are queued already. It is no message
+// ask has the loop shut down or close in one of its next turns, behind the messages that are queued already. It is no message
 // itself, since a full queue must not keep a program from ending.
 func (m *Manager) ask(what uint32) {
 	m.asked.Or(what)
 	m.pair.Ring()
 }
 
-// obey does what was asked for.
+// obey does what was asked for, when the messages before it have been dealt with.
 func (m *Manager) obey() {
 	what := m.turn.asked
+	if what == 0 || m.handled < m.turn.behind {
+		return
+	}
 	m.turn.asked = 0
 	if what&askClose != 0 {
 		m.closing = true

@@ -69,6 +69,60 @@ func TestShutdownFromAHandlerBeginsInTheNextTurnAndRunEnds(t *testing.T) {
 	})
 }
 
+func TestShutdownFromAHandlerCutsWhoDoesNotEndAtTheDeadline(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		l, _, r := shutFromAHandler(t, o, ctx)
+		if err := take(t, l.ran); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		l.ran <- nil // for the end of the test
+		r.want(t, conn.ShuttingDown, "Open Accept Read Shutdown Close")
+	})
+}
+
+// Handlers cancel their contexts when they return.
+func TestShutdownFromAHandlerDoesNotCutWhenItsContextIsCancelled(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		l, c, r := shutFromAHandler(t, o, ctx)
+		l.until("some turns have passed", func() bool { return l.Stats().Turns > 10 })
+		c.Close()
+		if err := take(t, l.ran); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		l.ran <- nil
+		r.want(t, conn.ShuttingDown, "Open Accept Read Shutdown EOF Close")
+	})
+}
+
+// shutFromAHandler has a handler call Shutdown, and returns when a connection knows that does not mean to end.
+func shutFromAHandler(t *testing.T, o mgr.Options, ctx context.Context) (*loop, net.Conn, *recorder) {
+	t.Helper()
+	l := prepare(t, o)
+	asked := make(chan struct{}, 1)
+	stays := func(c *conn.Conn, ev conn.Event) {
+		if ev == (conn.Shutdown{}) {
+			asked <- struct{}{}
+		}
+	}
+	r := record(func(c *conn.Conn, ev conn.Event) {
+		if _, ok := ev.(*conn.Read); ok {
+			if err := l.Shutdown(ctx); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+		}
+	})
+	l.listen(r.handle, mgr.ListenOptions{Setup: func(c *conn.Conn) { c.SetProtocol(stays, nil) }})
+	l.run()
+	c := l.dial()
+	fmt.Fprint(c, "x")
+	take(t, asked)
+	return l, c, r
+}
+
 func TestShutdownWithoutARunningLoop(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		r := record(nil)
@@ -156,6 +210,34 @@ func TestShutdownWaitsForAProtocolThatFinishesLater(t *testing.T) {
 		wantEOF(t, peer)
 		if err := take(t, down); err != nil {
 			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
+
+func TestShutdownComesBehindAllThatWasQueuedBefore(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		const many = 10_000
+		ran, atShutdown := 0, 0
+		l := prepare(t, o)
+		l.listen(func(_ *conn.Conn, ev conn.Event) {
+			if ev == (conn.Shutdown{}) {
+				atShutdown = ran
+			}
+		})
+		l.dial()
+		for l.Stats().Accepts == 0 {
+			if err := l.Poll(time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range many {
+			l.Do(func() { ran++ })
+		}
+		if err := l.Shutdown(context.Background()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if atShutdown != many {
+			t.Errorf("Shutdown came behind %d of %d functions", atShutdown, many)
 		}
 	})
 }

@@ -72,7 +72,7 @@ func (s *sim) actOn(p *simConn, k int) {
 		return
 	}
 	if k >= 24 {
-		p.write(d.n(6), d.size())
+		p.write(d.n(7), d.size())
 		return
 	}
 	if c.IsClosed() { // what is set now changes nothing, and must not change the model

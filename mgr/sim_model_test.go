@@ -316,7 +316,10 @@ func (p *simConn) write(how, n int) {
 	var err error
 	open := c.IsOpen() && !p.shutAsked
 	b := simBytes(p.outStart, p.accepted, n)
-	k := 0
+	k, before := 0, p.pending()
+	if before == 0 {
+		p.tried = false
+	}
 	switch how {
 	case 0, 1:
 		k, err = c.Write(b)
@@ -328,14 +331,16 @@ func (p *simConn) write(how, n int) {
 		k, err = c.WriteString(string(b))
 	case 5:
 		k, err = c.Write(append(c.AvailableBuffer(), b...))
+	case 6:
+		k, err = c.WriteThrough(b)
 	}
 	s.note("%v: writes %d in way %d: %d, %v", p, n, how, k, err)
-	over := n > 0 && p.pending()+n > p.lim.Send
+	over := n > 0 && before+n > p.lim.Send
 	switch {
 	case !open && (k != 0 || !errors.Is(err, conn.ErrClosed)):
 		s.fail("%v: a write to what is closed: %d, %v", p, k, err)
 	case open && over && (k != 0 || !errors.Is(err, conn.ErrSendLimit)):
-		s.fail("%v: a write of %d over the limit, %d pending: %d, %v", p, n, p.pending(), k, err)
+		s.fail("%v: a write of %d over the limit, %d pending: %d, %v", p, n, before, k, err)
 	case open && !over && (k != n || err != nil):
 		s.fail("%v: a write of %d: %d, %v", p, n, k, err)
 	case open && over && p.lim.OnFull == conn.RefuseOnFull:
@@ -347,12 +352,11 @@ func (p *simConn) write(how, n int) {
 		p.causes = append(p.causes, conn.SendLimit)
 	}
 	if k > 0 {
-		if p.pending() == 0 {
+		if before == 0 {
 			p.moved = s.m.Now()
-			p.tried = false
 		}
 		p.accepted += k
-		p.above = p.above || p.pending() > p.lim.HighWater
+		p.above = p.above || before+k > p.lim.HighWater // though it may have gone through already
 	}
 }
 
@@ -405,7 +409,7 @@ func (p *simConn) checkTurn(touched bool) {
 	if c.IsOpen() && c.Recv.Len() > p.lim.Recv {
 		s.fail("%v: %d bytes are unread, over the limit of %d", p, c.Recv.Len(), p.lim.Recv)
 	}
-	if p.unsaid != 0 || p.unreported != 0 {
+	if p.unsaid != 0 && !touched || p.unreported != 0 { // what went through in settle is told in the next one
 		s.fail("%v: no event for %d bytes read, %d written", p, p.unreported, p.unsaid)
 	}
 	if c.Pending() != p.pending() {

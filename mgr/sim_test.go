@@ -266,7 +266,7 @@ func (s *sim) open() *simConn {
 	if s.d.one(2) {
 		p.c.SetProtocol(p.layer, nil)
 	}
-	s.m.begin(p.c)
+	s.m.begin(p.c, nil)
 	return p
 }
 

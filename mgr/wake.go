@@ -43,6 +43,7 @@ func (m *Manager) Broadcast(f func(*conn.Conn)) error {
 // handle deals with one message on the loop.
 func (m *Manager) handle(msg message) {
 	m.current = nil
+	m.handled++
 	switch {
 	case msg.do != nil:
 		msg.do()

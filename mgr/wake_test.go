@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/mgr"
 )
@@ -189,6 +191,45 @@ func TestOneTurnTakesAllThatWaits(t *testing.T) {
 		}
 		if err := m.Poll(0); err != nil || m.Stats().Turns != 2 {
 			t.Errorf("Poll: %v", err)
+		}
+	})
+}
+
+func TestAFloodOfMessagesDoesNotStarveTheConnections(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		m := newManager(t, o)
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fds[1])
+		const flood = 100_000
+		ran, atRead := 0, -1
+		_, err = m.Wrap(fds[0], func(_ *conn.Conn, ev conn.Event) {
+			if _, ok := ev.(*conn.Read); ok {
+				atRead = ran
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Poll(0); err != nil {
+			t.Fatal(err)
+		}
+		m.Do(func() { unix.Write(fds[1], []byte("x")) })
+		for range flood {
+			m.Do(func() { ran++ })
+		}
+		for ran < flood {
+			if err := m.Poll(time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if s := m.Stats(); s.Queued != flood-ran {
+				t.Fatalf("Stats.Queued %d, want %d", s.Queued, flood-ran)
+			}
+		}
+		if atRead < 0 || atRead > flood/10 {
+			t.Errorf("the byte was read behind %d of %d functions", atRead, flood)
 		}
 	})
 }

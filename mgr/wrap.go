@@ -42,13 +42,18 @@ func (m *Manager) Wrap(fd int, h conn.Handler, opts ...ListenOptions) (*conn.Con
 		tr = m.sock
 	}
 	c := m.adopt(fd, conn.RemotePeer(fd), tr, m.limits, h)
-	m.begin(c)
+	m.begin(c, nil)
 	return c, nil
 }
 
-// begin fires Open, which may happen inside a handler of another connection: a panic is the end of c alone.
-func (m *Manager) begin(c *conn.Conn) {
+// begin calls setup, if there is one, and fires Open, which may happen inside a handler of another connection: a panic is
+// the end of c alone. Open is fired even when setup has panicked, since Close will be.
+func (m *Manager) begin(c *conn.Conn, setup func(*conn.Conn)) {
 	before := m.current
+	if setup != nil {
+		m.current = c
+		m.guard(func() { setup(c) })
+	}
 	m.current = c
 	m.guard(c.Begin)
 	m.current = before

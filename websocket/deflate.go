@@ -1,22 +1,24 @@
 package websocket
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"github.com/seed4930a636/mangusta/conn"
-	"github.com/seed4930a636/mangusta/websocket/internal/flate"
 )
 
 // Deflate turns on permessage-deflate (RFC 7692): a server agrees to it when the client offers it, a client offers it. The zero
 // value works. It may be shared, also among loops, and must not be copied or changed once it is in use.
 //
 // Without takeover, which is the default, each message is compressed for itself, and a connection holds no memory for it
-// while no message is under way. With takeover messages refer to those before, which makes small ones much smaller. Each
-// direction then costs each connection memory until it ends: what this side sends about 96 KiB (224 KiB from level 2 on), what
-// it receives 32 KiB, and less with a smaller window.
+// while no message is under way. With takeover messages refer to those before, which makes small ones smaller, by a third for
+// telemetry of 1 KB. Each direction then costs each connection memory until it ends: what this side sends 4 KiB, because
+// it refers no farther back than that, what it receives 32 KiB, and less with a smaller window.
+//
+// Compressors are pooled, and remember nothing. At level 1 without takeover one takes 16 KiB, otherwise 0.8 to 1.1 MiB; as many
+// are in use as there are loops.
 type Deflate struct {
-	// Level is 1, the fastest, to 9, the smallest; 1 when 0.
+	// Level is 1, the fastest, to 9, the smallest; 1 when 0. Messages larger than a window of less than 15 bits are compressed as
+	// at level 5.
 	Level int
 
 	// Threshold is the size in bytes from which on messages are compressed; 256 when 0, negative compresses all. Smaller ones
@@ -81,8 +83,8 @@ type deflation struct {
 	outKeeps  bool // takeover for what this side sends
 	inKeeps   bool // and for what it receives
 	held      int
-	deflater  *flate.Deflater // with outKeeps, once there was a message
-	history   []byte          // with inKeeps: the end of what came
+	sent      []byte // with outKeeps: the end of what was sent, for messages to refer to
+	history   []byte // with inKeeps: the end of what came
 }
 
 // accept answers an offer (RFC 7692 §7.1). What the answer says of takeover and windows holds for both sides: a server may
@@ -118,7 +120,7 @@ func (d *Deflate) reply(b []byte, offer params) ([]byte, *deflation) {
 func (d *Deflate) agree(outKeeps, inKeeps bool, outBits, inBits uint8) *deflation {
 	// zlib takes 8 bits for 9: what such a peer sends may need 512 bytes of history.
 	x := deflation{d: d, outWindow: 1 << outBits, inWindow: 1 << max(inBits, minWindowBits+1)}
-	if n := flate.Footprint(d.level(), x.outWindow); outKeeps && d.reserve(n) {
+	if n := min(x.outWindow, sentLimit); outKeeps && d.reserve(n) {
 		x.outKeeps, x.held = true, n
 	}
 	if inKeeps && d.reserve(x.inWindow) {
@@ -191,6 +193,19 @@ func (x *deflation) keep(p []byte) {
 	x.history = append(x.history[:0], p...)
 }
 
+// remember adds what was sent to what later messages may refer to.
+func (x *deflation) remember(p []byte) {
+	limit := min(x.outWindow, sentLimit)
+	if x.sent == nil {
+		x.sent = make([]byte, 0, limit)
+	}
+	p = p[max(0, len(p)-limit):]
+	if over := len(x.sent) + len(p) - limit; over > 0 {
+		x.sent = x.sent[:copy(x.sent, x.sent[over:])]
+	}
+	x.sent = append(x.sent, p...)
+}
+
 // drop gives back what a connection that ends holds.
 func (x *deflation) drop() {
 	if x.held > 0 {
@@ -198,48 +213,29 @@ func (x *deflation) drop() {
 		x.held = 0
 	}
 	if x.outKeeps || x.inKeeps { // else x is shared
-		x.deflater, x.history = nil, nil
+		x.sent, x.history = nil, nil
 	}
 }
 
 // deflates reports whether a message of n bytes is to be compressed.
 func (x *deflation) deflates(n int) bool { return x != nil && n >= x.d.threshold() }
 
-// deflaters are for messages without takeover: Deflater is 32 KiB.
-var deflaters = sync.Pool{New: func() any { return new(scratch) }}
-
-// scratch is a deflater with room for what it returns.
-type scratch struct {
-	flate.Deflater
-	out []byte
-}
-
 const rsv1 = 0x40 // of the first byte: the message is compressed (RFC 7692 §6)
 
 // sendDeflated is sendFrame for a frame of a compressed message. first has rsv1 when the frame is its first.
 func (s *session) sendDeflated(c *conn.Conn, first byte, p []byte) error {
 	x := s.deflation
-	w := deflaters.Get().(*scratch)
-	z := &w.Deflater
-	if x.outKeeps {
-		if x.deflater == nil {
-			x.deflater = new(flate.Deflater)
-		}
-		z = x.deflater
+	z := compress(p, x.sent, x.d.level(), x.outWindow)
+	defer z.release()
+	if first&(finBit|rsv1) == finBit|rsv1 && len(z.out) >= len(p) && !x.outKeeps {
+		return s.sendFrame(c, first&^rsv1, p) // it got no smaller, and no later message is to refer to it
 	}
-	out := z.Append(w.out[:0], p, x.d.level(), x.outWindow, x.outKeeps)
 	if first&finBit == 0 {
-		out = append(out, flate.Tail...) // §7.2.1 strips it off the end of the message only
+		z.out = append(z.out, tailBytes...) // §7.2.1 strips it off the end of the message only
 	}
-	var err error
-	if first&(finBit|rsv1) == finBit|rsv1 && !x.outKeeps && len(out) >= len(p) {
-		err = s.sendFrame(c, first&^rsv1, p) // §7.2.3.3: not what the peer must find in its history
-	} else if err = s.sendFrame(c, first, out); err != nil {
-		z.Forget() // the peer does not get it
+	err := s.sendFrame(c, first, z.out)
+	if err == nil && x.outKeeps { // else the peer does not get it
+		x.remember(p)
 	}
-	if cap(out) <= keepAssembly {
-		w.out = out
-	}
-	deflaters.Put(w)
 	return err
 }

@@ -206,16 +206,20 @@ func TestSendsDeflated(t *testing.T) {
 
 // RFC 7692 §7.2.3.1 and §7.2.3.2: with takeover the second time costs next to nothing.
 func TestServerTakeoverSavesBytes(t *testing.T) {
-	p := []byte(`{"id":17,"name":"boiler","value":71.25,"unit":"C","ok":true,"since":"2024-05-01T10:11:12Z"}`)
-	for keeps, limit := range map[bool]int{true: 20, false: 90} {
-		r := newDeflateRig(t, &Options{Deflate: &Deflate{ServerTakeover: keeps, Threshold: -1}}, "")
-		Send(r.c, Text, p)
-		r.settle()
-		n := len(r.sent)
-		Send(r.c, Text, p)
-		r.settle()
-		if n = len(r.sent) - n; n > limit || !keeps && n < 20 {
-			t.Errorf("takeover %v: the second message takes %d bytes", keeps, n)
+	for _, p := range []string{
+		`{"id":17,"name":"boiler","value":71.25,"unit":"C","ok":true,"since":"2024-05-01T10:11:12Z"}`, string(telemetry(1000)),
+	} {
+		for _, offer := range []string{"", "; server_max_window_bits=8", "; server_no_context_takeover"} {
+			r := newDeflateRig(t, &Options{Deflate: &Deflate{ServerTakeover: true, Threshold: -1}}, offer)
+			Send(r.c, Text, []byte(p))
+			r.settle()
+			n := len(r.sent)
+			Send(r.c, Text, []byte(p))
+			r.settle()
+			n = len(r.sent) - n
+			if keeps := r.session().deflation.outKeeps && len(p) < r.session().deflation.outWindow; keeps != (n < 30) {
+				t.Errorf("%d bytes%s: the second time they take %d", len(p), offer, n)
+			}
 		}
 	}
 }
@@ -248,7 +252,7 @@ func TestWhatDoesNotGetSmaller(t *testing.T) {
 }
 
 func TestThreshold(t *testing.T) {
-	for threshold, first := range map[int]int{0: 256, 10: 10, -1: 0} {
+	for threshold, first := range map[int]int{0: 256, 20: 20, -1: 0} {
 		r := newDeflateRig(t, &Options{Deflate: &Deflate{Threshold: threshold}}, "")
 		for _, n := range []int{first - 1, first} {
 			if n < 0 {
@@ -380,14 +384,14 @@ func TestMemoryOfAnIdleConnection(t *testing.T) {
 	}
 	one, two := newDeflateRig(t, opts, ""), newDeflateRig(t, opts, "")
 	talk(one)
-	if s := one.session(); s.part != nil || s.deflation != two.session().deflation || s.deflation.deflater != nil || s.deflation.history != nil {
+	if s := one.session(); s.part != nil || s.deflation != two.session().deflation || s.deflation.sent != nil || s.deflation.history != nil {
 		t.Error("an idle connection without takeover keeps something")
 	}
-	opts = &Options{Deflate: &Deflate{ServerTakeover: true, ClientTakeover: true, MaxTakeover: 300_000}}
+	opts = &Options{Deflate: &Deflate{ServerTakeover: true, ClientTakeover: true, MaxTakeover: 3*36_864 + 4096}}
 	var rigs []*rig
 	for range 5 {
 		r := newDeflateRig(t, opts, "")
-		if x := r.session().deflation; x.deflater != nil || x.history != nil {
+		if x := r.session().deflation; x.sent != nil || x.history != nil {
 			t.Error("memory is spent before the first message")
 		}
 		talk(r)
@@ -397,13 +401,16 @@ func TestMemoryOfAnIdleConnection(t *testing.T) {
 	for _, r := range rigs {
 		keep = append(keep, r.session().deflation.outKeeps, r.session().deflation.inKeeps)
 	}
-	// 131072 bytes for both directions, 98304 for one and 32768 for the other.
-	want := []bool{true, true, true, true, false, true, false, false, false, false}
+	// 4096 bytes for what is sent and 32768 for what is received.
+	want := []bool{true, true, true, true, true, true, true, false, false, false}
 	if !slices.Equal(keep, want) {
 		t.Errorf("takeover of the connections: %v, want %v", keep, want)
 	}
-	if n := opts.Deflate.held.Load(); n != 2*131072+32768 {
+	if n := opts.Deflate.held.Load(); n != 3*36_864+4096 {
 		t.Errorf("%d bytes are held", n)
+	}
+	if x := rigs[0].session().deflation; cap(x.sent)+cap(x.history) != 36_864 {
+		t.Errorf("%d and %d bytes are kept", cap(x.sent), cap(x.history))
 	}
 	for _, r := range rigs {
 		r.hangUp()

@@ -63,9 +63,9 @@
 // attacker may choose. All parameters are honoured: takeover either way, and windows of 8 to 15 bits. Without takeover,
 // unless options ask for it, an idle connection holds no memory for it; see Deflate for what takeover costs.
 //
-// Messages below Deflate.Threshold, and those that get no smaller, are sent as they are. SendPrepared compresses once for
-// all. A compressed message is inflated and checked as it comes, and ends with 1009 when it grows past MaxMessage, and with 1007
-// when it is corrupt.
+// Messages below Deflate.Threshold, and without takeover those that get no smaller, are sent as they are. SendPrepared compresses
+// once for all. A compressed message is inflated and checked as it comes, and ends with 1009 when it grows past MaxMessage, and
+// with 1007 when it is corrupt.
 //
 // # Bounds
 //

@@ -97,7 +97,7 @@ func TestAnswerToAnOffer(t *testing.T) {
 	none, both := Deflate{}, Deflate{ServerTakeover: true, ClientTakeover: true}
 	small := Deflate{ServerTakeover: true, ClientTakeover: true, MaxWindowBits: 10}
 	poor := Deflate{ServerTakeover: true, ClientTakeover: true, MaxTakeover: -1}
-	half := Deflate{ServerTakeover: true, ClientTakeover: true, MaxTakeover: 50_000} // enough for what comes in
+	half := Deflate{ServerTakeover: true, ClientTakeover: true, MaxTakeover: 32_768} // enough for what is sent
 	for _, tc := range []struct {
 		name          string
 		d             *Deflate
@@ -122,7 +122,7 @@ func TestAnswerToAnOffer(t *testing.T) {
 		{"all four", &both, "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=11; client_max_window_bits=12",
 			bare + "; server_max_window_bits=11", 1 << 11, 1 << 12, false, false},
 		{"MaxTakeover is spent", &poor, "; client_max_window_bits", bare, 1 << 15, 1 << 15, false, false},
-		{"MaxTakeover is enough for one direction", &half, "", "permessage-deflate; server_no_context_takeover", 1 << 15, 1 << 15, false, true},
+		{"MaxTakeover is enough for one direction", &half, "", "permessage-deflate; client_no_context_takeover", 1 << 15, 1 << 15, true, false},
 	} {
 		var x extensions
 		x.line([]byte("permessage-deflate" + tc.offer))

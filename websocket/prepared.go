@@ -23,20 +23,19 @@ func Prepare(op Op, p []byte) *Prepared {
 	return &Prepared{frame: append(b, p...), op: op, err: checkOp(op, len(p))}
 }
 
+// Len returns how many bytes are sent of p, when it is not compressed. Safe for concurrent use.
+func (p *Prepared) Len() int { return len(p.frame) }
+
 // deflate compresses p, the first time that it is asked for, at the level of the connection that asks.
 func (p *Prepared) deflate(level int) []byte {
 	p.once.Do(func() {
-		w := deflaters.Get().(*scratch)
 		plain := payload(p.frame)
-		w.out = w.Append(w.out[:0], plain, level, 1<<maxWindowBits, false)
-		if len(w.out) < len(plain) {
-			b := make([]byte, 0, len(w.out)+maxHeader)
-			p.deflated = append(appendHeader(b, finBit|rsv1|byte(p.op), len(w.out)), w.out...)
+		z := compress(plain, nil, level, 1<<maxWindowBits)
+		if len(z.out) < len(plain) {
+			b := make([]byte, 0, len(z.out)+maxHeader)
+			p.deflated = append(appendHeader(b, finBit|rsv1|byte(p.op), len(z.out)), z.out...)
 		}
-		if cap(w.out) > keepAssembly {
-			w.out = nil
-		}
-		deflaters.Put(w)
+		z.release()
 	})
 	return p.deflated
 }

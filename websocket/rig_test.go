@@ -89,9 +89,18 @@ func (r *rig) Write(_ int, p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *rig) Writev(_ int, pieces [][]byte) (int, error) {
-	all := slices.Concat(pieces...)
-	return r.Write(0, all)
+func (r *rig) Writev(_ int, pieces [][]byte) (n int, err error) {
+	for _, p := range pieces {
+		k, err := r.Write(0, p)
+		n += max(k, 0)
+		if k < len(p) && n == 0 {
+			return k, err
+		}
+		if k < len(p) {
+			break
+		}
+	}
+	return n, nil
 }
 
 // handle is the user's handler.

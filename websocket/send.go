@@ -86,7 +86,12 @@ func (s *session) sendFrame(c *conn.Conn, first byte, p []byte) error {
 	if _, err := c.Write(b); err != nil {
 		return err
 	}
-	_, err := c.Write(p)
+	var err error
+	if first&finBit != 0 {
+		_, err = c.WriteThrough(p)
+	} else {
+		_, err = c.Write(p) // more is to follow
+	}
 	return err
 }
 

@@ -6,13 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/seed4930a636/mangusta/broadcast"
+	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/http/stdhttp"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
 // metrics answers GET /metrics with the handler of Prometheus' own library, on a goroutine beside the loop.
-func (s *server) metrics() http.Handler {
+func (s *server) metrics() func(*conn.Conn, *http.Message) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector{s}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -10,11 +10,8 @@ import (
 	"github.com/seed4930a636/mangusta/http/json"
 )
 
-// publish answers POST /publish/{topic}.
+// publish answers POST /publish/{topic} of those who are authorized.
 func (s *server) publish(c *conn.Conn, m *http.Message) {
-	if !s.authorized(c, m) {
-		return
-	}
 	topic := string(m.PathValue("topic"))
 	if !broadcast.ValidTopic(topic) {
 		refuse(c, 400, "%q is no topic: that is 1 to 1024 bytes of UTF-8 without +, # and control characters", topic)
@@ -41,9 +38,9 @@ func (s *server) publish(c *conn.Conn, m *http.Message) {
 	}
 }
 
-// authorized reports whether m may publish, and answers it when it may not (RFC 6750 §3).
-func (s *server) authorized(c *conn.Conn, m *http.Message) bool {
-	credentials := m.Credentials()
+// authorized reports whether r may publish, and answers it when it may not (RFC 6750 §3). It is asked before the body has come.
+func (s *server) authorized(c *conn.Conn, r *http.Request) bool {
+	credentials := r.Credentials()
 	switch {
 	case s.cfg.token == "" || credentials.IsBearer(s.cfg.token):
 		return true

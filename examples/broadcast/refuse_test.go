@@ -31,6 +31,7 @@ func TestWrongInputs(t *testing.T) {
 		{"POST", "/publish/a", "x", []string{auth, "Bearer secret2"}, 401, "the token is wrong", nil},
 		{"POST", "/publish/a", "x", []string{auth, "Basic c2VjcmV0OnNlY3JldA=="}, 401, "publishing takes a token", nil},
 		{"POST", "/publish/a", "x", []string{auth, "Bearer"}, 401, "publishing takes a token", nil},
+		{"POST", "/publish/a", long[1:], nil, 401, "publishing takes a token", nil}, // before the body
 		{"POST", "/publish/", "x", []string{auth, secret}, 400, "is no topic", nil},
 		{"POST", "/publish/a+b", "x", []string{auth, secret}, 400, "is no topic", nil},
 		{"POST", "/publish/a/%23", "x", []string{auth, secret}, 400, "is no topic", nil},

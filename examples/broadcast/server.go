@@ -76,9 +76,10 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 func (s *server) routes() *http.Mux {
 	x := http.NewMux()
 	x.Use(middleware.SecurityHeaders(middleware.Headers{ContentSecurityPolicy: contentPolicy, ReferrerPolicy: "no-referrer"}))
-	limited := middleware.RateLimit(middleware.Rate{PerSecond: s.cfg.rate})
-	ownPages := middleware.CSRF() // a page of another site must not publish through the browser of somebody who may
-	x.MustHandle("POST /publish/{topic...}", limited(ownPages(s.publish)))
+	x.MustHandle("POST /publish/{topic...}", s.publish,
+		middleware.RateLimit(middleware.Rate{PerSecond: s.cfg.rate}),
+		middleware.CSRF(), // a page of another site must not publish through the browser of somebody who may
+		http.Guard(s.authorized))
 	x.MustHandle("GET /ws", s.webSocket)
 	x.MustHandle("GET /events", s.events)
 	x.MustHandle("GET /stats", s.stats)

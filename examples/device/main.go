@@ -67,7 +67,7 @@ func parseFlags(args []string, errOut io.Writer) (config, error) {
 	f.StringVar(&cfg.listen, "listen", "tcp://127.0.0.1:8080",
 		"`address`: HOST:PORT, tcp://HOST:PORT or unix:///PATH; no host is all of them")
 	f.StringVar(&cfg.poller, "poller", "auto", "auto, epoll or select")
-	f.StringVar(&cfg.state, "state", defaultStatePath(), "`file` that keeps the sample interval")
+	f.StringVar(&cfg.state, "state", defaultStatePath(), "`file` that keeps the sample interval; another file found there becomes FILE.bad")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return cfg, err

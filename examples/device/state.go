@@ -40,10 +40,17 @@ func (s State) check() error {
 // loadState reads the file. One that does not exist yet is no error; for one that cannot be used the error says why.
 // The State is usable in every case.
 func loadState(path string) (State, error) {
-	f, err := os.Open(path)
+	info, err := os.Stat(path) // before opening: a FIFO would have us wait for its writer
 	if errors.Is(err, fs.ErrNotExist) {
 		return defaultState(), nil
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = noFile(path)
+	}
+	if err != nil {
+		return defaultState(), fmt.Errorf("device: load state: %w", err)
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return defaultState(), fmt.Errorf("device: load state: %w", err)
 	}
@@ -62,6 +69,26 @@ func loadState(path string) (State, error) {
 	return st, nil
 }
 
+func noFile(path string) error { return fmt.Errorf("%s is no regular file", path) }
+
+// setAside renames a file that is no state to path.bad: the disk may have spoilt it, but it may be one that was named by
+// mistake, /etc/passwd say.
+func setAside(path string) error {
+	if _, err := loadState(path); err == nil {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular(): // as root, rename(2) would replace even /dev/null
+		return noFile(path)
+	case info.Size() == 0:
+		return nil
+	}
+	return os.Rename(path, path+".bad")
+}
+
 // saveState replaces the file atomically: after a power cut at any moment it holds either the old state or the new one,
 // whole. It waits for the disk, so it must not be called on the loop.
 func saveState(path string, st State) (err error) {
@@ -76,6 +103,9 @@ func saveState(path string, st State) (err error) {
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := setAside(path); err != nil {
 		return err
 	}
 	// In the same directory: rename(2) is atomic only within one file system.

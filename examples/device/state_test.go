@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -89,6 +90,41 @@ func TestAFailedSaveLeavesTheOldStateAndNoLitter(t *testing.T) {
 	}
 	if err := saveState("/dev/null/x/device.json", State{}); err == nil || !strings.HasPrefix(err.Error(), "device: save state: ") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestAFileThatIsNoStateIsKeptAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "precious")
+	for _, text := range []string{"root:x:0:0\n", `{"interval_ms": 5}`} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time the file is ours
+			if err := saveState(path, State{IntervalMS: 300}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if kept, err := os.ReadFile(path + ".bad"); string(kept) != text {
+			t.Errorf("kept %q, %v; want %q", kept, err, text)
+		}
+		if st, err := loadState(path); err != nil || st.IntervalMS != 300 {
+			t.Errorf("loaded %v, %v", st, err)
+		}
+	}
+}
+
+func TestOnlyARegularFileIsRead(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fifo, "/dev/null", t.TempDir()} {
+		if _, err := loadState(path); err == nil || err.Error() != "device: load state: "+path+" is no regular file" {
+			t.Errorf("load %s: %v", path, err)
+		}
+		if err := setAside(path); err == nil { // not saveState: as root, one that is wrong would replace /dev/null
+			t.Errorf("%s would be replaced", path)
+		}
 	}
 }
 

@@ -61,11 +61,7 @@ func main() {
 	x := http.NewMux()
 	x.MustHandle("/", h.Serve)
 	x.MustHandle("GET /loop", func(c *conn.Conn, _ *http.Message) { http.Reply(c, 200, "text/plain", "from the loop\n") })
-	x.Events = func(c *conn.Conn, ev conn.Event) {
-		if head, ok := ev.(*http.Head); ok && head.Match("/upload") {
-			h.Handle(c, head) // a body of any length, as it comes
-		}
-	}
+	x.MustHandleEvents("/upload", h.Handle) // a body of any length, as it comes
 	l, err := http.Listen(m, flags.URL(), x.Serve)
 	program.Check(err)
 	program.Check(program.Run(m, l))

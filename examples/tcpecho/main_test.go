@@ -3,11 +3,20 @@ package main
 import (
 	"io"
 	"net"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed4930a636/mangusta/examples/internal/programtest"
 )
+
+func TestTellsOfAnArgumentThatIsNoFlag(t *testing.T) {
+	out, err := exec.Command("go", "run", ".", "tcp://127.0.0.1:0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), `unexpected argument "tcp://127.0.0.1:0"`) {
+		t.Errorf("ended with %v and said %q", err, out)
+	}
+}
 
 func TestSendsBackWhatItGets(t *testing.T) {
 	for _, poller := range []string{"epoll", "select"} {

@@ -13,6 +13,7 @@ package main
 import (
 	"flag"
 	"os"
+	"strings"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/examples/internal/program"
@@ -31,8 +32,15 @@ type testee struct {
 
 func (t *testee) handle(c *conn.Conn, ev conn.Event) {
 	switch ev := ev.(type) {
+	case *http.Head:
+		// RFC 9110 10.1.1: who asks before it sends a body is told at once when nobody wants it.
+		if ev.HasToken("Expect", "100-continue") {
+			t.refuse(c, &ev.Request)
+		}
 	case *http.Message:
-		t.request(c, ev)
+		if !t.refuse(c, &ev.Request) {
+			t.request(c, ev)
+		}
 	case *websocket.Message:
 		t.message(c, ev)
 	}
@@ -43,37 +51,49 @@ func (t *testee) request(c *conn.Conn, m *http.Message) {
 	case path == "/echo":
 		http.ReplyBytes(c, 200, "application/octet-stream", m.Body)
 	case path == "/plaintext":
-		if get(c, m) {
-			http.ReplyBytes(c, 200, "text/plain", hello)
-		}
+		http.ReplyBytes(c, 200, "text/plain", hello)
 	case path == "/headers":
-		if get(c, m) {
-			headers(c, m)
-		}
+		headers(c, m)
 	case path == "/status/204":
-		if get(c, m) {
-			http.ReplyBytes(c, 204, "", nil)
-		}
-	case path == "*": // OPTIONS *
-		http.SetHeader(c, "Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
 		http.ReplyBytes(c, 204, "", nil)
 	case path == "/ws":
 		websocket.Upgrade(c, m, &t.ws)
-	case m.Match("/static/#") && t.dir != nil:
-		http.ServeDir(c, m, t.dir, http.FileOptions{Prefix: "/static/", Precompressed: true})
 	default:
-		http.Error(c, 404)
+		http.ServeDir(c, m, t.dir, http.FileOptions{Prefix: "/static/", Precompressed: true})
 	}
 }
 
-// get answers methods other than GET and HEAD with 405.
-func get(c *conn.Conn, m *http.Message) bool {
-	if m.Method == "GET" || m.Method == "HEAD" {
-		return true
+// methods returns what Allow says of a path, "" for one where there is nothing.
+func (t *testee) methods(r *http.Request) string {
+	switch path := string(r.Path); {
+	case path == "*", path == "/echo":
+		return "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS" // and any other but TRACE
+	case path == "/ws":
+		return "GET, OPTIONS"
+	case path == "/plaintext", path == "/headers", path == "/status/204", t.dir != nil && r.Match("/static/#"):
+		return "GET, HEAD, OPTIONS"
 	}
-	http.SetHeader(c, "Allow", "GET, HEAD")
-	http.Error(c, 405)
-	return false
+	return ""
+}
+
+// refuse answers what needs no body: OPTIONS, and what gets 404 or 405.
+func (t *testee) refuse(c *conn.Conn, r *http.Request) bool {
+	allow, echo := t.methods(r), string(r.Path) == "/echo"
+	switch {
+	case allow == "":
+		http.Error(c, 404)
+		return true
+	case r.Method == "TRACE": // RFC 9110 9.3.8: its echo could give away what the client keeps secret
+	case echo, r.Method == "GET", r.Method == "HEAD" && strings.HasPrefix(allow, "GET, HEAD"):
+		return false
+	}
+	http.SetHeader(c, "Allow", allow)
+	if r.Method == "OPTIONS" {
+		http.ReplyBytes(c, 200, "", nil)
+	} else {
+		http.Error(c, 405)
+	}
+	return true
 }
 
 func headers(c *conn.Conn, m *http.Message) {
@@ -123,7 +143,7 @@ func main() {
 		t.dir, err = os.OpenRoot(*dir)
 		program.Check(err)
 	}
-	l, err := http.Listen(m, flags.URL(), t.handle, http.Options{MaxBody: *maxBody})
+	l, err := http.Listen(m, flags.URL(), t.handle, http.Options{MaxBody: *maxBody, StrictTarget: true})
 	program.Check(err)
 	program.Check(program.Run(m, l))
 }

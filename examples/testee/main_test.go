@@ -119,6 +119,18 @@ func TestEchoesAndBroadcastsMessages(t *testing.T) {
 	})
 }
 
+func TestEndsOnSIGTERMAlthoughAPeerDoesNotAnswer(t *testing.T) {
+	p := programtest.Start(t, "-listen", "127.0.0.1:0")
+	c, _, _, err := ws.Dial(t.Context(), "ws://"+p.Addr+"/ws")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := p.Terminate(6 * time.Second); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 func TestEndsGracefullyOnSIGTERM(t *testing.T) {
 	underBoth(t, func(t *testing.T, p *programtest.Program) {
 		c, _, _, err := ws.Dial(t.Context(), "ws://"+p.Addr+"/ws")

@@ -20,7 +20,7 @@ type InfoLogger interface {
 //
 //	127.0.0.1 - - [02/Jan/2026:15:04:05 +0100] "GET /path?query HTTP/1.1" 200 512
 //
-// The time is that of the request. The status is 0 when the connection ended before the answer, and 101 when it became
+// The time is that of the request's head. The status is 0 when the connection ended before the answer, and 101 when it became
 // another protocol's. Of what the client sent, bytes that could end or fake a line are written as \xHH. Each line is one
 // Write on the loop's goroutine, which w must not hold up for long; errors are dropped. With several loops w must be safe
 // for concurrent use, as an *os.File is.
@@ -71,21 +71,19 @@ func accessLog(client Client, write func(e *entry)) Middleware {
 		e.done = e.answered
 		return e
 	}
-	return func(next http.Handler) http.Handler {
-		return func(c *conn.Conn, m *http.Message) {
-			e := pool.Get().(*entry)
-			e.client, e.start = client.addr(c, m), time.Now()
-			e.method, e.pattern, e.minor = m.Method, m.Pattern(), m.Minor
-			e.target = append(e.target[:0], m.Target...)
-			e.authority = append(e.authority[:0], m.Host...)
-			e.agent = append(e.agent[:0], m.Header("User-Agent")...)
-			e.referer = append(e.referer[:0], m.Header("Referer")...)
-			if http.OnAnswer(c, e.done) != nil {
-				pool.Put(e) // somebody has answered before
-			}
-			next(c, m)
+	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
+		e := pool.Get().(*entry)
+		e.client, e.start = client.addr(c, r), time.Now()
+		e.method, e.pattern, e.minor = r.Method, r.Pattern(), r.Minor
+		e.target = append(e.target[:0], r.Target...)
+		e.authority = append(e.authority[:0], r.Host...)
+		e.agent = append(e.agent[:0], r.Header("User-Agent")...)
+		e.referer = append(e.referer[:0], r.Header("Referer")...)
+		if http.OnAnswer(c, e.done) != nil {
+			pool.Put(e) // somebody has answered before
 		}
-	}
+		return true
+	})
 }
 
 func (e *entry) answered(status int, bytes int64) {

@@ -25,14 +25,12 @@ func AllowDeny(n Networks) Middleware {
 			must(p.IsValid(), "AllowDeny: a prefix is not valid")
 		}
 	}
-	return func(next http.Handler) http.Handler {
-		return func(c *conn.Conn, m *http.Message) {
-			a := n.Client.addr(c, m)
-			if !a.IsValid() || http.InNetworks(a, n.Deny) || len(n.Allow) > 0 && !http.InNetworks(a, n.Allow) {
-				http.Error(c, 403)
-				return
-			}
-			next(c, m)
+	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
+		a := n.Client.addr(c, r)
+		ok := a.IsValid() && !http.InNetworks(a, n.Deny) && (len(n.Allow) == 0 || http.InNetworks(a, n.Allow))
+		if !ok {
+			http.Error(c, 403)
 		}
-	}
+		return ok
+	})
 }

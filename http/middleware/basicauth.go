@@ -14,16 +14,14 @@ func BasicAuth(realm string, check func(user, password string) bool) Middleware 
 	must(isValue(realm), "BasicAuth: malformed realm")
 	// RFC 7617 2.1: charset tells the client to send UTF-8.
 	challenge := `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(realm) + `", charset="UTF-8"`
-	return func(next http.Handler) http.Handler {
-		return func(c *conn.Conn, m *http.Message) {
-			if k := m.Credentials(); k.Scheme == http.AuthBasic && check(k.User, k.Password) {
-				next(c, m)
-				return
-			}
-			http.SetHeader(c, "WWW-Authenticate", challenge)
-			http.Error(c, 401)
+	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
+		if k := r.Credentials(); k.Scheme == http.AuthBasic && check(k.User, k.Password) {
+			return true
 		}
-	}
+		http.SetHeader(c, "WWW-Authenticate", challenge)
+		http.Error(c, 401)
+		return false
+	})
 }
 
 // Users makes a check of passwords by user. How long it takes does not depend on which user and which byte is wrong. The

@@ -50,27 +50,25 @@ func CORS(o CORSOptions) Middleware {
 	if o.MaxAge > 0 {
 		k.maxAge = strconv.FormatInt(int64(o.MaxAge/time.Second), 10)
 	}
-	return func(next http.Handler) http.Handler {
-		return func(c *conn.Conn, m *http.Message) {
-			if m.Method == "OPTIONS" && m.Header("Origin") != nil && m.Header("Access-Control-Request-Method") != nil {
-				k.preflight(c, m)
-				return
-			}
-			if !k.all {
-				// The answer is another for each origin, and for none: caches have to know.
-				http.AddHeader(c, "Vary", "Origin")
-			}
-			if k.grant(c, m) && k.expose != "" {
-				http.SetHeader(c, "Access-Control-Expose-Headers", k.expose)
-			}
-			next(c, m)
+	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
+		if r.Method == "OPTIONS" && r.Header("Origin") != nil && r.Header("Access-Control-Request-Method") != nil {
+			k.preflight(c, r)
+			return false
 		}
-	}
+		if !k.all {
+			// The answer is another for each origin, and for none: caches have to know.
+			http.AddHeader(c, "Vary", "Origin")
+		}
+		if k.grant(c, r) && k.expose != "" {
+			http.SetHeader(c, "Access-Control-Expose-Headers", k.expose)
+		}
+		return true
+	})
 }
 
-// grant lets the origin of m read the answer.
-func (k *cors) grant(c *conn.Conn, m *http.Message) bool {
-	origin, ok := once(m, "Origin")
+// grant lets the origin of r read the answer.
+func (k *cors) grant(c *conn.Conn, r *http.Request) bool {
+	origin, ok := once(r, "Origin")
 	if !ok || !k.all && !matchOrigins(k.Origins, origin) {
 		return false
 	}
@@ -85,11 +83,11 @@ func (k *cors) grant(c *conn.Conn, m *http.Message) bool {
 	return true
 }
 
-func (k *cors) preflight(c *conn.Conn, m *http.Message) {
+func (k *cors) preflight(c *conn.Conn, r *http.Request) {
 	http.AddHeader(c, "Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
-	method, one := once(m, "Access-Control-Request-Method")
-	headers, ok := k.headers(m)
-	if !one || !ok || !k.method(string(method)) || !k.grant(c, m) {
+	method, one := once(r, "Access-Control-Request-Method")
+	headers, ok := k.headers(r)
+	if !one || !ok || !k.method(string(method)) || !k.grant(c, r) {
 		http.Error(c, 403)
 		return
 	}
@@ -117,11 +115,11 @@ func (k *cors) method(name string) bool {
 
 // headers returns the fields that a preflight asks for, if all of them are allowed. They are named one by one, also for
 // "*": with credentials, and for Authorization, browsers take a star for a name.
-func (k *cors) headers(m *http.Message) (string, bool) {
-	if m.Header("Access-Control-Request-Headers") == nil {
+func (k *cors) headers(r *http.Request) (string, bool) {
+	if r.Header("Access-Control-Request-Headers") == nil {
 		return "", true
 	}
-	list, ok := once(m, "Access-Control-Request-Headers")
+	list, ok := once(r, "Access-Control-Request-Headers")
 	if !ok || len(list) == 0 {
 		return "", ok
 	}

@@ -19,31 +19,29 @@ func CSRF(trusted ...string) Middleware {
 		_, host, ok := strings.Cut(origin, "://")
 		must(ok && host != "" && !strings.ContainsAny(host, "/* "), "CSRF: malformed origin "+strconv.Quote(origin))
 	}
-	return func(next http.Handler) http.Handler {
-		return func(c *conn.Conn, m *http.Message) {
-			if sameOrigin(m, trusted) {
-				next(c, m)
-				return
-			}
+	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
+		ok := sameOrigin(r, trusted)
+		if !ok {
 			http.Error(c, 403)
 		}
-	}
+		return ok
+	})
 }
 
-func sameOrigin(m *http.Message, trusted []string) bool {
-	switch m.Method {
+func sameOrigin(r *http.Request, trusted []string) bool {
+	switch r.Method {
 	case "GET", "HEAD", "OPTIONS":
 		return true
 	}
-	origin, one := once(m, "Origin")
+	origin, one := once(r, "Origin")
 	if origin != nil && !one {
 		return false
 	}
 	if one && matchOrigins(trusted, origin) {
 		return true
 	}
-	if m.Header("Sec-Fetch-Site") != nil {
-		site, ok := once(m, "Sec-Fetch-Site")
+	if r.Header("Sec-Fetch-Site") != nil {
+		site, ok := once(r, "Sec-Fetch-Site")
 		// "none" is the user's own doing: a bookmark, the address bar.
 		return ok && (string(site) == "same-origin" || string(site) == "none")
 	}
@@ -51,5 +49,5 @@ func sameOrigin(m *http.Message, trusted []string) bool {
 		return true
 	}
 	_, host, ok := strings.Cut(string(origin), "://")
-	return ok && host != "" && strings.EqualFold(host, string(m.Host))
+	return ok && host != "" && strings.EqualFold(host, string(r.Host))
 }

@@ -1,16 +1,18 @@
 // Package middleware has what stands between a listener and its handlers: access log, recovery from panics, CORS, CSRF,
 // credentials, sessions, security headers, rate limits and address lists. Each is a func(next http.Handler) http.Handler,
-// for http.Mux.Use or for one handler alone:
+// for http.Mux.Use, for one route, or for the handler of a listener:
 //
 //	x := http.NewMux()
 //	x.Use(middleware.AccessLog(os.Stderr, nil), middleware.Recover(nil), middleware.SecurityHeaders(middleware.Headers{}))
-//	x.MustHandle("GET /admin", middleware.BasicAuth("admin", check)(admin))
+//	x.MustHandle("GET /admin", admin, middleware.BasicAuth("admin", check))
+//	http.Listen(m, "http://127.0.0.1:8080", middleware.AllowDeny(lists)(x.Serve))
 //
 // The first of Use is the outermost: an access log that is to see what the others refuse comes first, and Recover before
 // what may panic.
 //
-// Middleware sees whole requests (http.Message): the body has arrived by then, within http.Options.MaxBody. What package
-// http refuses by itself, malformed requests above all, never comes here; *http.BadRequest tells of it.
+// They are guards (http.Guard): each decides about a request when its head is there, before the body, whatever the
+// handler behind it does then: answer at once, stream, or make a WebSocket of the connection. What package http refuses by
+// itself, malformed requests above all, never comes here; *http.BadRequest tells of it.
 //
 // Constructors panic on settings that cannot work, as http.NewServer does. What they return may be used on several loops,
 // unless it says otherwise.
@@ -24,23 +26,23 @@ import (
 )
 
 // Middleware is what every constructor here returns.
-type Middleware = func(next http.Handler) http.Handler
+type Middleware = http.Middleware
 
 // A Client tells which address a request comes from; not valid when that is not known. A nil Client is the peer of the
 // connection.
-type Client func(c *conn.Conn, m *http.Message) netip.Addr
+type Client func(c *conn.Conn, r *http.Request) netip.Addr
 
 // Behind is a Client for a server behind proxies in the trusted networks, which set the field: see
 // http.Request.ClientAddr.
 func Behind(field string, trusted ...netip.Prefix) Client {
-	return func(c *conn.Conn, m *http.Message) netip.Addr { return m.ClientAddr(c, trusted, field) }
+	return func(c *conn.Conn, r *http.Request) netip.Addr { return r.ClientAddr(c, trusted, field) }
 }
 
-func (f Client) addr(c *conn.Conn, m *http.Message) netip.Addr {
+func (f Client) addr(c *conn.Conn, r *http.Request) netip.Addr {
 	if f == nil {
 		return c.RemoteAddr().Addr()
 	}
-	return f(c, m)
+	return f(c, r)
 }
 
 // must panics with what is wrong with a setting.
@@ -75,9 +77,9 @@ func isToken(s string) bool {
 }
 
 // once returns the value of a field that is there exactly once. With several, ok is false: to take one would be a guess.
-func once(m *http.Message, name string) (value []byte, ok bool) {
+func once(r *http.Request, name string) (value []byte, ok bool) {
 	n := 0
-	for _, f := range m.Headers() {
+	for _, f := range r.Headers() {
 		if len(f.Name) == len(name) && fold(f.Name, name) {
 			value = f.Value
 			n++

@@ -96,7 +96,7 @@ func ExampleCORS() {
 func ExampleBasicAuth() {
 	x := mghttp.NewMux()
 	admin := middleware.BasicAuth("device", middleware.Users(map[string]string{"admin": "secret"}))
-	x.MustHandle("GET /admin", admin(hello))
+	x.MustHandle("GET /admin", hello, admin)
 	ask(x, []string{"WWW-Authenticate"}, "GET /admin", "GET /admin\nAuthorization: Basic YWRtaW46c2VjcmV0")
 	// Output:
 	// 401 Basic realm="device", charset="UTF-8"
@@ -109,11 +109,11 @@ func ExampleSessions() {
 		panic(err)
 	}
 	x := mghttp.NewMux()
-	x.MustHandle("GET /me", s.Require(func(c *conn.Conn, m *mghttp.Message) {
-		user, _ := s.Value(m)
+	x.MustHandle("GET /me", func(c *conn.Conn, m *mghttp.Message) {
+		user, _ := s.Value(&m.Request)
 		mghttp.SetHeader(c, "X-User", user)
 		hello(c, m)
-	}))
+	}, s.Require)
 	ask(x, []string{"X-User", "WWW-Authenticate"}, "GET /me", "GET /me\nAuthorization: Bearer "+s.Token("anna"))
 	// Output:
 	// 401 Bearer

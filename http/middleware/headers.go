@@ -48,12 +48,10 @@ func SecurityHeaders(h Headers) Middleware {
 		seconds := strconv.FormatInt(int64(h.HSTS/time.Second), 10)
 		add("Strict-Transport-Security", "max-age="+seconds+"; includeSubDomains", "")
 	}
-	return func(next http.Handler) http.Handler {
-		return func(c *conn.Conn, m *http.Message) {
-			for i := range lines {
-				http.SetHeader(c, lines[i].name, lines[i].value)
-			}
-			next(c, m)
+	return http.Guard(func(c *conn.Conn, _ *http.Request) bool {
+		for i := range lines {
+			http.SetHeader(c, lines[i].name, lines[i].value)
 		}
-	}
+		return true
+	})
 }

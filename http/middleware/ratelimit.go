@@ -25,27 +25,25 @@ type Rate struct {
 // what one household has. Clients without a known address share one bucket. When more addresses come than the table has
 // room for, those whose buckets are nearest to full are forgotten first; a forgotten one begins with a full bucket. Time
 // is that of the loops' clock. It panics when PerSecond is not positive.
-func RateLimit(r Rate) Middleware {
-	must(r.PerSecond > 0 && r.PerSecond <= 1e9, "RateLimit: PerSecond must be positive, and at most 1e9")
-	if r.Burst <= 0 {
-		r.Burst = int(math.Ceil(r.PerSecond))
+func RateLimit(o Rate) Middleware {
+	must(o.PerSecond > 0 && o.PerSecond <= 1e9, "RateLimit: PerSecond must be positive, and at most 1e9")
+	if o.Burst <= 0 {
+		o.Burst = int(math.Ceil(o.PerSecond))
 	}
-	if r.Table <= 0 {
-		r.Table = 16 << 10
+	if o.Table <= 0 {
+		o.Table = 16 << 10
 	}
-	b := newBuckets(r.PerSecond, r.Burst, r.Table)
-	return func(next http.Handler) http.Handler {
-		return func(c *conn.Conn, m *http.Message) {
-			wait := b.take(r.Client.addr(c, m), c.Shared().Now)
-			if wait == 0 {
-				next(c, m)
-				return
-			}
-			seconds := (wait-1)/time.Second + 1
-			http.SetHeader(c, "Retry-After", strconv.FormatInt(int64(seconds), 10))
-			http.Error(c, 429)
+	b := newBuckets(o.PerSecond, o.Burst, o.Table)
+	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
+		wait := b.take(o.Client.addr(c, r), c.Shared().Now)
+		if wait == 0 {
+			return true
 		}
-	}
+		seconds := (wait-1)/time.Second + 1
+		http.SetHeader(c, "Retry-After", strconv.FormatInt(int64(seconds), 10))
+		http.Error(c, 429)
+		return false
+	})
 }
 
 // A bucket is one address's: full at the time full, and one token less for each step before that.

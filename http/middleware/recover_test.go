@@ -28,7 +28,7 @@ func TestRecoverAnswers(t *testing.T) {
 }
 
 func TestRecoverBehindTheAnswer(t *testing.T) {
-	for name, f := range map[string]http.Handler{
+	for name, f := range map[string]func(*conn.Conn, *http.Message){
 		"a reply":  okHandler,
 		"a stream": func(c *conn.Conn, m *http.Message) { http.Begin(c, 200, "") },
 		"a hijack": func(c *conn.Conn, m *http.Message) { http.Hijack(c) },

@@ -20,6 +20,7 @@ type rig struct {
 	c       *conn.Conn
 	sh      *conn.Shared
 	in      []byte
+	body    string // of the requests of ask
 	out     bytes.Buffer
 	touched int
 	reason  conn.Reason
@@ -58,10 +59,19 @@ var okBody = []byte("ok")
 func okHandler(c *conn.Conn, m *http.Message) { http.ReplyBytes(c, 200, "text/plain", okBody) }
 
 // newRig puts the middleware around h, with a client at 192.0.2.7.
-func newRig(t testing.TB, h http.Handler, chain ...Middleware) *rig {
+func newRig(t testing.TB, h func(*conn.Conn, *http.Message), chain ...Middleware) *rig {
+	return newEventRig(t, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*http.Message); ok {
+			h(c, m)
+		}
+	}, chain...)
+}
+
+// newEventRig is newRig for a handler of events.
+func newEventRig(t testing.TB, h http.Handler, chain ...Middleware) *rig {
 	r := &rig{t: t}
 	x := http.NewMux()
-	x.MustHandle("/", h)
+	x.MustHandleEvents("/", h)
 	x.Use(chain...)
 	r.sh = conn.NewShared(r)
 	r.sh.Now = int64(time.Hour)
@@ -96,7 +106,10 @@ func (r *rig) ask(request string, lines ...string) (status int, fields map[strin
 	for _, l := range lines {
 		r.in = append(r.in, l+"\r\n"...)
 	}
-	r.in = append(r.in, "\r\n"...)
+	if r.body != "" {
+		r.in = fmt.Appendf(r.in, "Content-Length: %d\r\n", len(r.body))
+	}
+	r.in = append(append(r.in, "\r\n"...), r.body...)
 	r.c.Readable()
 	r.settle()
 	return r.answer()

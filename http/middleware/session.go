@@ -28,7 +28,8 @@ type SessionOptions struct {
 	NoCookie bool          // take no cookie: for an API that browsers have no session with
 
 	// Refuse answers instead of the handler when there is no session; default 401, with a challenge if Bearer is set.
-	Refuse http.Handler
+	// It is called when the head of the request is there.
+	Refuse func(c *conn.Conn, r *http.Request)
 }
 
 // Sessions are values that clients keep for the server, signed with HMAC-SHA256 so that they cannot be made up or changed.
@@ -84,7 +85,7 @@ func NewSessions(o SessionOptions) (*Sessions, error) {
 		return nil, fmt.Errorf("%w: NoCookie without Bearer", ErrSession)
 	}
 	if o.Refuse == nil {
-		o.Refuse = func(c *conn.Conn, m *http.Message) {
+		o.Refuse = func(c *conn.Conn, _ *http.Request) {
 			if o.Bearer {
 				http.SetHeader(c, "WWW-Authenticate", "Bearer") // RFC 6750 3
 			}
@@ -115,25 +116,25 @@ func (s *Sessions) cookie(value string, age time.Duration) http.Cookie {
 
 // Require lets requests with a session through, and has Refuse answer the others. The handler reads it with Value.
 func (s *Sessions) Require(next http.Handler) http.Handler {
-	return func(c *conn.Conn, m *http.Message) {
-		if _, ok := s.Value(m); ok {
-			next(c, m)
-			return
+	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
+		_, ok := s.Value(r)
+		if !ok {
+			s.opts.Refuse(c, r)
 		}
-		s.opts.Refuse(c, m)
-	}
+		return ok
+	})(next)
 }
 
-// Value returns the value of the session that m belongs to; ok is false without one. With Bearer and an Authorization field,
+// Value returns the value of the session that r belongs to; ok is false without one. With Bearer and an Authorization field,
 // that alone counts.
-func (s *Sessions) Value(m *http.Message) (value string, ok bool) {
-	if s.opts.Bearer && m.Header("Authorization") != nil {
-		return s.Verify(m.Credentials().Token)
+func (s *Sessions) Value(r *http.Request) (value string, ok bool) {
+	if s.opts.Bearer && r.Header("Authorization") != nil {
+		return s.Verify(r.Credentials().Token)
 	}
 	if s.opts.NoCookie {
 		return "", false
 	}
-	return s.Verify(m.Cookie(s.opts.Name))
+	return s.Verify(r.Cookie(s.opts.Name))
 }
 
 // A token is base64url of: the version, when it expires in seconds since 1970, the value, and the MAC of all that behind

@@ -30,23 +30,22 @@ func newSessions(t *testing.T, o SessionOptions) *Sessions {
 
 // sessionRig logs in at /login, out at /logout, and answers with 200 where there is a session of anna.
 func sessionRig(t *testing.T, s *Sessions) *rig {
-	return newRig(t, func(c *conn.Conn, m *http.Message) {
-		switch {
-		case m.Match("/login"):
-			s.Start(c, "anna")
-		case m.Match("/logout"):
-			s.End(c)
-		default:
-			s.Require(func(c *conn.Conn, m *http.Message) {
-				if v, ok := s.Value(m); !ok || v != "anna" {
-					t.Errorf("value %q %v", v, ok)
-				}
-				okHandler(c, m)
-			})(c, m)
-			return
-		}
+	x := http.NewMux()
+	x.MustHandle("/login", func(c *conn.Conn, m *http.Message) {
+		s.Start(c, "anna")
 		okHandler(c, m)
 	})
+	x.MustHandle("/logout", func(c *conn.Conn, m *http.Message) {
+		s.End(c)
+		okHandler(c, m)
+	})
+	x.MustHandle("/", func(c *conn.Conn, m *http.Message) {
+		if v, ok := s.Value(&m.Request); !ok || v != "anna" {
+			t.Errorf("value %q %v", v, ok)
+		}
+		okHandler(c, m)
+	}, s.Require)
+	return newEventRig(t, x.Serve)
 }
 
 func TestSessionCookie(t *testing.T) {
@@ -90,7 +89,7 @@ func TestSessionBearer(t *testing.T) {
 }
 
 func TestSessionRefuse(t *testing.T) {
-	s := newSessions(t, SessionOptions{Refuse: func(c *conn.Conn, m *http.Message) {
+	s := newSessions(t, SessionOptions{Refuse: func(c *conn.Conn, _ *http.Request) {
 		http.SetHeader(c, "Location", "/login")
 		http.Error(c, 303)
 	}})

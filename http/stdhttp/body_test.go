@@ -240,7 +240,7 @@ func TestHTTP10(t *testing.T) {
 	})
 }
 
-// Routes of an http.Mux and of net/http side by side; Head events choose which bodies are streamed.
+// Routes of an http.Mux and of net/http side by side, with bodies whole and streamed.
 func TestInAMux(t *testing.T) {
 	m, err := mgr.New(mgr.Options{})
 	if err != nil {
@@ -253,6 +253,7 @@ func TestInAMux(t *testing.T) {
 	}), Options{})
 	x := http.NewMux()
 	x.MustHandle("POST /std/{id}", h.Serve)
+	x.MustHandleEvents("POST /stream/{id}", h.Handle)
 	l, err := http.Listen(m, "http://127.0.0.1:0", x.Serve)
 	if err != nil {
 		t.Fatal(err)
@@ -261,6 +262,13 @@ func TestInAMux(t *testing.T) {
 	go m.Run(context.Background())
 	if _, body := r.do("POST", "/std/1", "abc"); body != "POST /std/{id} 3 abc<nil>" {
 		t.Error(body)
+	}
+	large := strings.Repeat("x", 2<<20) // more than a whole body may have
+	if _, body := r.do("POST", "/stream/1", large); body != "POST /stream/{id} 2097152 "+large+"<nil>" {
+		t.Errorf("%.80q", body)
+	}
+	if resp, _ := r.do("POST", "/std/1", large); resp.StatusCode != 413 {
+		t.Error(resp.Status)
 	}
 	if resp, _ := r.get("/std/1"); resp.StatusCode != 405 {
 		t.Error(resp.Status)

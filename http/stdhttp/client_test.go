@@ -69,8 +69,9 @@ func TestAClientThatStopsReadingHoldsTheHandlerAndLittleMemory(t *testing.T) {
 			if _, err := io.ReadFull(resp.Body, part); err != nil {
 				r.Fatal(err)
 			}
+			runtime.GC() // garbage is not held, and how much of it there is depends on the load of the machine
 			runtime.ReadMemStats(&during)
-			most = max(most, during.HeapInuse)
+			most = max(most, during.HeapAlloc)
 		}
 		if n, err := io.Copy(io.Discard, resp.Body); n != 0 || err != nil {
 			r.Error(n, err)
@@ -78,8 +79,8 @@ func TestAClientThatStopsReadingHoldsTheHandlerAndLittleMemory(t *testing.T) {
 		if err := await(r, written, "the handler"); err != nil {
 			r.Error(err)
 		}
-		if most > before.HeapInuse+16<<20 {
-			r.Errorf("the heap grew from %d to %d bytes", before.HeapInuse, most)
+		if most > before.HeapAlloc+16<<20 {
+			r.Errorf("the heap grew from %d to %d bytes", before.HeapAlloc, most)
 		}
 	})
 }

@@ -2,11 +2,11 @@
 // net/http: programs without it stay small.
 //
 //	h := stdhttp.New(m, nethttp.FileServer(nethttp.Dir("/srv/www")), stdhttp.Options{})
-//	http.Listen(m, "http://127.0.0.1:8080", h.Handle) // all requests
-//	x.MustHandle("GET /debug/pprof/", h.Serve)         // or those of some routes of an http.Mux
+//	http.Listen(m, "http://127.0.0.1:8080", h.Handle)  // all requests
+//	x.MustHandle("GET /debug/pprof/", h.Serve)          // or those of some routes of an http.Mux
+//	x.MustHandleEvents("POST /upload", h.Handle)
 //
-// Handle streams bodies of any length. Serve gets them whole, up to http.Options.MaxBody; to stream those of some routes, give
-// their *http.Head events to Handle from Mux.Events.
+// Handle streams bodies of any length. Serve gets them whole, up to http.Options.MaxBody.
 //
 // Each request is copied off the loop and handled on one of a bounded set of goroutines; when all are busy it waits in a
 // queue, and when that is full it is answered with 503. Nothing of the handler's touches the connection: what it writes goes

@@ -56,7 +56,7 @@ func New(m *mgr.Manager, handler nethttp.Handler, o Options) *Handler {
 	return &Handler{m: m, handler: handler, opts: o.withDefaults(), server: &nethttp.Server{Handler: handler}}
 }
 
-// Serve is an http.Handler, for a Mux or a program's own routing: it answers m, whose body is there already. Until the
+// Serve is for Mux.Handle, or a program's own routing: it answers m, whose body is there already. Until the
 // answer is complete it has c's handler wrapped: SetHandler must not be called meanwhile.
 func (h *Handler) Serve(c *conn.Conn, m *http.Message) {
 	r, err := copyRequest(c, &m.Request)
@@ -64,7 +64,6 @@ func (h *Handler) Serve(c *conn.Conn, m *http.Message) {
 		http.Error(c, 400)
 		return
 	}
-	r.Pattern = m.Pattern()
 	x := h.newExchange(c, r)
 	x.body.setWhole(m)
 	h.start(x)
@@ -157,7 +156,7 @@ func (h *Handler) Wait(ctx context.Context) error {
 	}
 }
 
-// Handle is a conn.Handler for http.Listen: it answers all requests, and streams their bodies.
+// Handle is an http.Handler, for http.Listen and Mux.HandleEvents: it answers all requests, and streams their bodies.
 func (h *Handler) Handle(c *conn.Conn, ev conn.Event) {
 	switch ev := ev.(type) {
 	case *http.Head:

@@ -21,8 +21,9 @@ func copyRequest(c *conn.Conn, r *http.Request) (*nethttp.Request, error) {
 	q := &nethttp.Request{
 		Method: r.Method, URL: u, RequestURI: target, Host: string(r.Host), RemoteAddr: "@",
 		Proto: "HTTP/1." + strconv.Itoa(r.Minor), ProtoMajor: 1, ProtoMinor: r.Minor,
-		Header: make(nethttp.Header, len(r.Headers())),
-		Close:  r.HasToken("Connection", "close") || r.Minor == 0 && !r.HasToken("Connection", "keep-alive"),
+		Header:  make(nethttp.Header, len(r.Headers())),
+		Pattern: r.Pattern(),
+		Close:   r.HasToken("Connection", "close") || r.Minor == 0 && !r.HasToken("Connection", "keep-alive"),
 	}
 	if a := c.RemoteAddr(); a.IsValid() {
 		q.RemoteAddr = a.String()

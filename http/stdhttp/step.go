@@ -1,6 +1,7 @@
 package stdhttp
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 
@@ -96,6 +97,8 @@ func (x *exchange) fail(s *step, err error) {
 		if s.kind != stepWhole || http.Error(x.c, 500) != nil {
 			x.c.Close()
 		}
+	} else {
+		err = fmt.Errorf("%w: %w", ErrConnection, err)
 	}
 	x.uninstall()
 	x.end(err)
@@ -112,8 +115,7 @@ func (x *exchange) do(s *step) error {
 	c := x.c
 	switch s.kind {
 	case stepInterim:
-		x.setFields(s.fields)
-		return http.SendInterim(c, s.status)
+		return x.interim(s)
 	case stepWhole:
 		contentType := x.setFields(s.fields)
 		if err := http.ReplyBytes(c, s.status, contentType, s.data); err != nil {

@@ -1,6 +1,8 @@
 package stdhttp
 
 import (
+	"slices"
+
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 )
@@ -20,16 +22,33 @@ func (x *exchange) finish(s *step) error {
 	if x.replied {
 		return nil
 	}
-	trailers := make([]http.Field, 0, len(s.fields))
-	for _, f := range s.fields {
-		trailers = append(trailers, http.Field{Name: []byte(f.name), Value: []byte(oneLine.Replace(f.value))})
-	}
-	err := http.End(x.c, trailers...)
+	err := http.End(x.c, fieldsOf(s.fields)...)
 	if err == http.ErrBadHeader {
 		x.warn("trailers left out", err)
 		err = http.End(x.c)
 	}
 	return err
+}
+
+// interim sends an interim answer. Fields that belong to the answer itself are left out of it.
+func (x *exchange) interim(s *step) error {
+	s.fields = slices.DeleteFunc(s.fields, func(f field) bool {
+		return f.name == "Connection" || f.name == "Date" || f.name == "Content-Length" || f.name == "Transfer-Encoding"
+	})
+	err := http.SendInterim(x.c, s.status, fieldsOf(s.fields)...)
+	if err == http.ErrBadHeader {
+		x.warn("interim answer left out", err)
+		return nil
+	}
+	return err
+}
+
+func fieldsOf(fields []field) []http.Field {
+	out := make([]http.Field, 0, len(fields))
+	for _, f := range fields {
+		out = append(out, http.Field{Name: []byte(f.name), Value: []byte(oneLine.Replace(f.value))})
+	}
+	return out
 }
 
 // stream begins to handle a request whose body comes in Chunk events. The loop calls it in the Head event.

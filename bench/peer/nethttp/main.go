@@ -1,19 +1,15 @@
-// Command nethttp is the peer for net/http.
+// Command nethttp is the peer for net/http, with its own mux.
 package main
 
 import (
 	"log"
 	"net/http"
-	"os"
+
+	"github.com/seed4930a636/mangusta/bench/peer/internal/setup"
+	"github.com/seed4930a636/mangusta/bench/peer/internal/web"
 )
 
-var hello = []byte("Hello, World!")
-
 func main() {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /plaintext", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/plain")
-		w.Write(hello)
-	})
-	log.Fatal(http.ListenAndServe(os.Args[1], mux))
+	f := setup.Parse()
+	log.Fatal(http.ListenAndServe(f.Listen, web.Mux(f)))
 }

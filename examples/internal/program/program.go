@@ -3,6 +3,7 @@ package program
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -37,8 +38,12 @@ func (f Flags) URL() string {
 	return "tcp://" + *f.listen
 }
 
-// Manager makes the manager that the flags ask for; o is for the rest of its options.
+// Manager makes the manager that the flags ask for; o is for the rest of its options. An argument that is no flag is an
+// error: it was meant to be one.
 func (f Flags) Manager(o mgr.Options) (*mgr.Manager, error) {
+	if flag.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q; see -h", flag.Arg(0))
+	}
 	p, err := mgr.ParsePoller(*f.poller)
 	if err != nil {
 		return nil, err
@@ -54,14 +59,22 @@ func (f Flags) Manager(o mgr.Options) (*mgr.Manager, error) {
 func Run(m *mgr.Manager, l *conn.Conn) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	fmt.Printf("listening on %s with %s\n", l.LocalAddr(), m.Poller())
+	if at := l.LocalAddr(); at.IsValid() {
+		fmt.Printf("listening on %s with %s\n", at, m.Poller())
+	} else {
+		fmt.Printf("listening with %s\n", m.Poller()) // on a unix socket
+	}
 	if err := m.Run(ctx); err == nil || ctx.Err() == nil {
 		return err
 	}
 	stop() // a second signal ends the program at once
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
-	return m.Shutdown(ctx)
+	if err := m.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "some connections did not end in time and were cut")
+	return nil
 }
 
 // Check ends the program with a message when err is not nil.

@@ -3,11 +3,13 @@ package programtest
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -103,4 +105,21 @@ func (p *Program) Terminate(within time.Duration) error {
 		p.t.Fatalf("the program did not end within %v of SIGTERM", within)
 		return nil
 	}
+}
+
+// RSS returns the program's resident memory in bytes.
+func (p *Program) RSS() int {
+	p.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var kb int
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kb); n == 1 {
+			return kb << 10
+		}
+	}
+	p.t.Fatal("/proc/PID/status has no VmRSS")
+	return 0
 }

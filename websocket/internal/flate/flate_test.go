@@ -5,11 +5,11 @@ import (
 	"compress/flate"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"strings"
 	"testing"
 )
+
+const maxWindow = 32768
 
 // telemetry returns n bytes of JSON such as dashboards get.
 func telemetry(n int) []byte {
@@ -51,15 +51,13 @@ func samples() map[string][]byte {
 	return list
 }
 
-// peerInflates inflates with compress/flate.
-func peerInflates(t testing.TB, in, window []byte) []byte {
-	t.Helper()
-	r := flate.NewReaderDict(io.MultiReader(bytes.NewReader(in), strings.NewReader(Tail+"\x01\x00\x00\xff\xff")), window)
-	out, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatalf("compress/flate cannot inflate it: %v", err)
-	}
-	return out
+// deflate deflates a message with compress/flate.
+func deflate(p []byte, level int) []byte {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, level) // the error is for what is no level
+	w.Write(p)
+	w.Flush()
+	return bytes.TrimSuffix(b.Bytes(), []byte(Tail))
 }
 
 // inflate inflates a message in pieces of n bytes, with room for room bytes at a time.
@@ -86,43 +84,14 @@ func inflate(d *Inflater, in []byte, n, room int) (out []byte, err error) {
 	return out, nil
 }
 
-func TestDeflatedIsInflatedByBoth(t *testing.T) {
-	var d Deflater
-	for name, p := range samples() {
-		for level := 1; level <= 9; level++ {
-			out := d.Append([]byte("before"), p, level, maxWindow, false)
-			if string(out[:6]) != "before" {
-				t.Fatal("the start of dst was changed")
-			}
-			out = out[6:]
-			if got := peerInflates(t, out, nil); !bytes.Equal(got, p) {
-				t.Errorf("%s, level %d: compress/flate gets %d bytes of %d", name, level, len(got), len(p))
-			}
-			for _, how := range [][2]int{{1 << 20, 1 << 20}, {1000, 300}, {7, 1}, {1, 1 << 10}} {
-				if level != 1 && level != 6 && len(p) > 10_000 {
-					continue
-				}
-				var i Inflater
-				if got, err := inflate(&i, out, how[0], how[1]); err != nil || !bytes.Equal(got, p) {
-					t.Fatalf("%s, level %d, %v: %d bytes of %d, %v", name, level, how, len(got), len(p), err)
-				}
-			}
-			if limit := len(p) + 5*(len(p)/maxTokens+1) + 1; len(out) > limit {
-				t.Errorf("%s, level %d: %d bytes became %d", name, level, len(p), len(out))
-			}
-		}
-	}
-}
-
 func TestInflatesWhatOthersDeflate(t *testing.T) {
 	for name, p := range samples() {
 		for _, level := range []int{flate.HuffmanOnly, 0, 1, 2, 6, 9} {
-			var b bytes.Buffer
-			w, _ := flate.NewWriter(&b, level)
-			w.Write(p)
-			w.Flush()
-			in := bytes.TrimSuffix(b.Bytes(), []byte(Tail))
-			for _, how := range [][2]int{{1 << 20, 1 << 20}, {1000, 300}, {1, 1 << 10}} {
+			in := deflate(p, level)
+			for _, how := range [][2]int{{1 << 20, 1 << 20}, {1000, 300}, {7, 1}, {1, 1 << 10}} {
+				if how[1] == 1 && (level != 6 || len(p) > 10_000) {
+					continue // it takes long
+				}
 				var d Inflater
 				if got, err := inflate(&d, in, how[0], how[1]); err != nil || !bytes.Equal(got, p) {
 					t.Fatalf("%s, level %d, %v: %d bytes of %d, %v", name, level, how, len(got), len(p), err)
@@ -132,77 +101,20 @@ func TestInflatesWhatOthersDeflate(t *testing.T) {
 	}
 }
 
-func bench(b *testing.B, f func(b *testing.B, p []byte)) {
+func BenchmarkInflate(b *testing.B) {
 	for _, n := range []int{64, 256, 1 << 10, 16 << 10} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(n))
-			f(b, telemetry(n))
-		})
-	}
-}
-
-func BenchmarkDeflate(b *testing.B) {
-	for _, level := range []int{1, 3, 6, 9} {
-		b.Run(fmt.Sprint("level ", level), func(b *testing.B) {
-			bench(b, func(b *testing.B, p []byte) {
-				var d Deflater
-				var out []byte
-				for b.Loop() {
-					out = d.Append(out[:0], p, level, maxWindow, false)
-				}
-				b.ReportMetric(float64(len(out)), "out")
-			})
-		})
-	}
-}
-
-func BenchmarkInflate(b *testing.B) {
-	bench(b, func(b *testing.B, p []byte) {
-		var c bytes.Buffer
-		w, _ := flate.NewWriter(&c, 1)
-		w.Write(p)
-		w.Flush()
-		var d Inflater
-		out := make([]byte, 0, len(p)+slack)
-		for b.Loop() {
-			d.Reset()
-			if out, _, _ = d.Inflate(out[:0], c.Bytes()); len(out) != len(p) {
-				b.Fatal(len(out))
-			}
-		}
-	})
-}
-
-func BenchmarkCompressFlate(b *testing.B) {
-	b.Run("deflate", func(b *testing.B) {
-		bench(b, func(b *testing.B, p []byte) {
-			var out bytes.Buffer
-			w, _ := flate.NewWriter(&out, 1)
+			in := deflate(telemetry(n), 1)
+			var d Inflater
+			out := make([]byte, 0, n+slack)
 			for b.Loop() {
-				out.Reset()
-				w.Reset(&out)
-				w.Write(p)
-				w.Flush()
-			}
-			b.ReportMetric(float64(out.Len()), "out")
-		})
-	})
-	b.Run("inflate", func(b *testing.B) {
-		bench(b, func(b *testing.B, p []byte) {
-			var c bytes.Buffer
-			w, _ := flate.NewWriter(&c, 1)
-			w.Write(p)
-			w.Flush()
-			r, in := flate.NewReader(nil), bytes.NewReader(nil)
-			out := make([]byte, len(p))
-			for b.Loop() {
-				in.Reset(c.Bytes())
-				r.(flate.Resetter).Reset(in, nil)
-				if _, err := io.ReadFull(r, out); err != nil {
-					b.Fatal(err)
+				d.Reset()
+				if out, _, _ = d.Inflate(out[:0], in); len(out) != n {
+					b.Fatal(len(out))
 				}
 			}
 		})
-	})
+	}
 }

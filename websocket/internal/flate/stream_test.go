@@ -4,115 +4,10 @@ import (
 	"bytes"
 	"compress/flate"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"testing"
 )
-
-// With history, what compress/flate needs for each message is no more than the window before it.
-func TestHistoryReachesAsFarAsTheWindow(t *testing.T) {
-	for bits := 8; bits <= 15; bits++ {
-		for _, level := range []int{1, 3, 6} {
-			window := 1 << bits
-			var d Deflater
-			var sent []byte
-			size := 0
-			for i := range 200 {
-				p := append(telemetry(50+i%37*i), fmt.Sprint(i)...)
-				if i == 150 {
-					p = telemetry(100_000)
-				}
-				out := d.Append(nil, p, level, window, true)
-				size += len(out)
-				if got := peerInflates(t, out, sent[max(0, len(sent)-window):]); !bytes.Equal(got, p) {
-					t.Fatalf("%d bits, level %d, message %d: wrong", bits, level, i)
-				}
-				sent = append(sent, p...)
-			}
-			if bits == 15 && size > len(sent)/8 {
-				t.Errorf("level %d: %d bytes became %d: the history is not used", level, len(sent), size)
-			}
-		}
-	}
-}
-
-// No match reaches back farther than the window: an inflater that keeps no more can follow, a byte at a time.
-func TestNoMatchIsFartherThanTheWindow(t *testing.T) {
-	for bits := 8; bits <= 15; bits++ {
-		window := 1 << bits
-		for _, level := range []int{1, 4, 9} {
-			for _, history := range []bool{false, true} {
-				p := slices.Concat(telemetry(70_000), samples()["far"][:70_000])
-				var d Deflater
-				in := append(d.Append(nil, p, level, window, history), Tail...)
-				var i Inflater
-				var all []byte
-				buf := make([]byte, 0, 2*window+1)
-				for err := error(ErrRoom); errors.Is(err, ErrRoom); {
-					if len(buf) == 2*window {
-						buf = buf[:copy(buf, buf[window:])]
-					}
-					kept := buf[max(0, len(buf)-window):]
-					var out []byte
-					var n int
-					out, n, err = i.Inflate(kept[:len(kept):len(kept)+1], in)
-					in = in[n:]
-					if err != nil && !errors.Is(err, ErrRoom) {
-						t.Fatalf("%d bits, level %d, history %v: %v behind %d bytes", bits, level, history, err, len(all))
-					}
-					all = append(all, out[len(kept):]...)
-					buf = buf[:len(buf)+len(out)-len(kept)]
-				}
-				if !bytes.Equal(all, p) {
-					t.Fatalf("%d bits, level %d, history %v: %d bytes of %d", bits, level, history, len(all), len(p))
-				}
-			}
-		}
-	}
-}
-
-// After Forget a message is for itself.
-func TestForget(t *testing.T) {
-	var d Deflater
-	p := telemetry(3000)
-	for range 3 {
-		if got := peerInflates(t, d.Append(nil, p, 1, maxWindow, true), nil); !bytes.Equal(got, p) {
-			t.Error("wrong")
-		}
-		d.Forget()
-	}
-}
-
-// The positions begin anew long before they overflow, and nothing goes wrong there.
-func TestPositionsBeginAnew(t *testing.T) {
-	for _, history := range []bool{false, true} {
-		for _, level := range []int{1, 6} {
-			var d Deflater
-			var sent []byte
-			d.Append(nil, telemetry(100), level, maxWindow, history)
-			sent = append(sent, telemetry(100)...)
-			d.base = farBase - 200_000
-			for i := range 100 {
-				p := telemetry(5000 + i)
-				window := sent[max(0, len(sent)-maxWindow):]
-				if !history {
-					window = nil
-				}
-				if i == 0 {
-					d.Forget() // its positions are not those of the table
-				}
-				if got := peerInflates(t, d.Append(nil, p, level, maxWindow, history), window); !bytes.Equal(got, p) {
-					t.Fatalf("history %v, level %d, message %d: wrong", history, level, i)
-				}
-				sent = append(sent, p...)
-			}
-			if d.base > farBase {
-				t.Errorf("base is %d", d.base)
-			}
-		}
-	}
-}
 
 // RFC 1951: what is corrupt, in the smallest form.
 func TestCorrupt(t *testing.T) {
@@ -174,10 +69,9 @@ func TestEndsOfBlocksAndStreams(t *testing.T) {
 
 // FuzzInflate: what compress/flate inflates is inflated to the same, however it is cut; what it refuses is refused.
 func FuzzInflate(f *testing.F) {
-	var d Deflater
 	for _, n := range []int{0, 10, 200} {
-		f.Add(d.Append(nil, telemetry(n), 1+n%9, maxWindow, false), uint16(7), uint16(100))
-		f.Add(d.Append(nil, samples()["noise 200000"][:n], 1, maxWindow, false), uint16(1), uint16(1))
+		f.Add(deflate(telemetry(n), 1+n%9), uint16(7), uint16(100))
+		f.Add(deflate(samples()["noise 200000"][:n], 1), uint16(1), uint16(1))
 	}
 	f.Add([]byte("\xf3\x48\xcd\xc9\xc9\x07\x00\xf3\x00\x11\x00\x00"), uint16(3), uint16(1))
 	f.Fuzz(func(t *testing.T, in []byte, n, room uint16) {
@@ -213,28 +107,6 @@ func FuzzInflate(f *testing.F) {
 		}
 		if err == nil && !bytes.Equal(got, want) {
 			t.Fatalf("%d bytes, compress/flate gets %d", len(got), len(want))
-		}
-	})
-}
-
-// FuzzDeflate: compress/flate inflates what a Deflater makes of any messages.
-func FuzzDeflate(f *testing.F) {
-	f.Add([]byte("Hello"), []byte("Hello Hello"), 1, 8, true)
-	f.Add(telemetry(150), []byte("aaaaaaaaaaaaaaaaaaaaaaaaab"), 6, 9, false)
-	f.Fuzz(func(t *testing.T, p, q []byte, level, bits int, history bool) {
-		level, window := 1+int(uint(level)%9), 1<<(8+uint(bits)%8)
-		var d Deflater
-		var sent []byte
-		for _, p := range [][]byte{p, q, p, slices.Concat(q, p, q)} {
-			out := d.Append(nil, p, level, window, history)
-			dict := sent[max(0, len(sent)-window):]
-			if !history {
-				dict = nil
-			}
-			if got := peerInflates(t, out, dict); !bytes.Equal(got, p) {
-				t.Fatalf("level %d, window %d, history %v: %q became %q", level, window, history, p, got)
-			}
-			sent = append(sent, p...)
 		}
 	})
 }
