@@ -82,3 +82,29 @@ func TestRetainedMessagesGreetNewcomers(t *testing.T) {
 	r.publish("a", "4")
 	c.want("4")
 }
+
+func TestWhoComesBackIsToldOfAResetWhenNothingIsKept(t *testing.T) {
+	pollers(t, func(t *testing.T, p mgr.Poller) {
+		r := newRig(t, p, Options{History: History{Count: 3}}, func(r *rig) { r.sub.TellMissed = true })
+		c := r.ws("topic=a&since=12345")
+		c.want(`{"missed":0,"reset":true}`)
+		r.publish("a", "1")
+		c.want("1")
+	})
+}
+
+func TestWithoutHistoryWhoComesBackIsToldWhatItMayHaveMissed(t *testing.T) {
+	r := newRig(t, mgr.Auto, Options{}, func(r *rig) { r.sub.TellMissed = true })
+	first := r.publish("a", "1")
+	same := r.ws(fmt.Sprintf("topic=a&since=%d", first.Offset))
+	r.publish("a", "2")
+	r.publish("b", "3")
+	back := r.ws(fmt.Sprintf("topic=a&since=%d", first.Offset))
+	foreign := r.ws("topic=a&since=12345")
+	all := r.ws("topic=a&since=1")
+	r.publish("a", "4")
+	same.want("2", "4")
+	back.want(`{"missed":2}`, "4")
+	foreign.want(`{"missed":3,"reset":true}`, "4")
+	all.want("4")
+}

@@ -175,7 +175,7 @@ func (h *Hub) Subscribe(c *conn.Conn, pattern string, opts ...SubscribeOptions) 
 	u.subs = append(u.subs, s)
 	n := h.join(s)
 	h.present(Presence{Conn: u.id, Pattern: pattern, Joined: true, Count: n})
-	if s.behind {
+	if s.behind || s.untold != (Missed{}) {
 		u.soon()
 	}
 	return nil
@@ -196,10 +196,9 @@ func (h *Hub) join(s *subscription) int {
 	x.count++
 	h.stats.subscriptions++
 	s.from, s.start, s.cursor = h.seq, h.seq, h.seq
-	if !h.tracking {
-		return x.count
-	}
 	switch since := s.opts.Since; {
+	case !h.tracking:
+		h.joinWithoutHistory(s)
 	case since == 0:
 		s.behind, s.lasts, s.cursor = h.opts.Retain, true, 0
 	case since >= h.first && since <= h.seq:
@@ -217,6 +216,17 @@ func (h *Hub) join(s *subscription) int {
 		h.behind = append(h.behind, s)
 	}
 	return x.count
+}
+
+// joinWithoutHistory tells s what it may have missed. Which topics' messages that were nobody knows.
+func (h *Hub) joinWithoutHistory(s *subscription) {
+	switch since := s.opts.Since; {
+	case since == 0 || since == All:
+	case since >= h.first && since <= h.seq:
+		s.untold.N = h.seq - since
+	default:
+		s.untold = Missed{N: h.seq - h.first, Reset: true}
+	}
 }
 
 // leave takes s out of the tree, and returns how many have the pattern still. The message that is being distributed still goes

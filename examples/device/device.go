@@ -13,7 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed4930a636/mangusta/broadcast"
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/examples/internal/web"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
@@ -34,6 +36,7 @@ const (
 // A device is the program: the loop with its listener, and the sampler with its goroutine.
 type device struct {
 	m       *mgr.Manager
+	hub     *broadcast.Hub
 	url     string // to open in a browser
 	log     *slog.Logger
 	ring    *logRing
@@ -59,7 +62,8 @@ func newDevice(cfg config, errOut io.Writer) (*device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("device: %w", err)
 	}
-	d := &device{m: m, log: log, ring: ring, orders: make(chan order, maxOrders),
+	hub := broadcast.NewHub(broadcast.Options{Retain: true}, m)
+	d := &device{m: m, hub: hub, log: log, ring: ring, orders: make(chan order, maxOrders),
 		boot: strconv.FormatInt(time.Now().UnixNano(), 36), host: readHost(cfg.proc, cfg.sys),
 		upgrade: &websocket.Options{MaxMessage: maxMessage, CloseTimeout: closing}}
 	if err := d.listen(cfg); err != nil {
@@ -181,6 +185,10 @@ func (d *device) answer(c *conn.Conn, m *http.Message) {
 		if err := websocket.Upgrade(c, m, d.upgrade); err != nil {
 			d.log.Warn("a WebSocket was refused", "from", c.RemoteAddr(), "why", err)
 		}
+		return
+	}
+	if strings.HasPrefix(string(m.Path), web.Prefix) {
+		web.Serve(c, m)
 		return
 	}
 	if err := http.ServeFS(c, m, d.page); err != nil {

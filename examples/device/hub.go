@@ -7,13 +7,20 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/broadcast"
 	"github.com/seed4930a636/mangusta/mgr"
-	"github.com/seed4930a636/mangusta/websocket"
 )
 
-// Two goroutines share the device, and no lock: the loop's owns loopSide, the sampler's owns samplerSide. The loop hears of
-// a sample through Manager.Do and Manager.Broadcast; the sampler hears of a new setting through device.orders.
+// Two goroutines share the device, and no lock: the loop's owns loopSide, the sampler's owns samplerSide. What the sampler has to
+// say goes to the loop with Manager.Do and from there, on a topic of the hub, to the pages; the sampler hears of a new
+// setting through device.orders.
+
+// The topics.
+const (
+	samples  = "sample" // of which a new page gets the latest, and so does, of those that wait for it, one that is slow
+	settings = "state"
+	logLines = "log"
+)
 
 // An order is a setting that a page has asked for, checked already.
 type order struct {
@@ -69,7 +76,7 @@ func (s *samplerSide) run(ctx context.Context) {
 	}
 }
 
-// publishSample reads everything, encodes it once and shares the frame among all pages.
+// publishSample reads everything and encodes it once, for all pages.
 func (s *samplerSide) publishSample(ctx context.Context) error {
 	sample := s.source.sample(time.Now())
 	sample.Interval = s.state.IntervalMS
@@ -82,15 +89,18 @@ func (s *samplerSide) publishSample(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("device: encode the sample: %w", err)
 	}
-	frame := websocket.Prepare(websocket.Text, text)
-	if err := s.m.Do(func() { s.loop.latest = frame; s.loop.history.add(sample) }); err != nil {
-		return err
-	}
-	return s.m.Broadcast(func(c *conn.Conn) {
-		if websocket.Is(c) && !c.Congested() { // a page that cannot keep up gets the next sample, not all of them
-			send(c, frame)
-		}
+	// On the loop: a page that is opened meanwhile has the sample in its history, or gets it live.
+	return s.m.Do(func() {
+		s.loop.history.add(sample)
+		s.say(samples, text)
 	})
+}
+
+// say publishes text on the loop.
+func (d *device) say(topic string, text []byte) {
+	if _, err := d.hub.Publish(topic, text); err != nil && !errors.Is(err, broadcast.ErrClosed) {
+		d.log.Error("the pages could not be told", "topic", topic, "why", err)
+	}
 }
 
 // loopStats asks the loop for its figures.
@@ -127,10 +137,13 @@ func (s *samplerSide) publishLog() error {
 	if len(lines) == 0 {
 		return nil
 	}
-	err := s.publish(struct {
+	text, err := json.Marshal(struct {
 		Type  string `json:"type"`
 		Lines []Line `json:"lines"`
 	}{"log", lines})
+	if err == nil {
+		_, err = s.hub.Publish(logLines, text)
+	}
 	if err == nil {
 		s.sent = lines[len(lines)-1].Seq
 	}
@@ -146,31 +159,17 @@ func (s *samplerSide) setInterval(o order) error {
 		s.log.Error("the settings could not be saved", "why", err)
 	}
 	s.log.Info("sample interval set", "interval", s.state.interval(), "by", o.from)
-	if err := s.m.Do(func() { s.loop.interval = o.interval }); err != nil {
-		return err
-	}
-	return s.publish(struct {
+	text, err := json.Marshal(struct {
 		Type     string `json:"type"`
 		Interval int64  `json:"interval"`
 		Saved    bool   `json:"saved"`
 		Warning  string `json:"warning,omitempty"`
 	}{"state", o.interval, warning == "", warning})
-}
-
-// publish sends doc to all pages.
-func (s *samplerSide) publish(doc any) error {
-	text, err := json.Marshal(doc)
 	if err != nil {
 		return fmt.Errorf("device: encode: %w", err)
 	}
-	frame := websocket.Prepare(websocket.Text, text)
-	return s.m.Broadcast(func(c *conn.Conn) {
-		if websocket.Is(c) {
-			send(c, frame)
-		}
+	return s.m.Do(func() {
+		s.loop.interval = o.interval
+		s.say(settings, text)
 	})
 }
-
-// send queues frame on one connection. It needs no look at the error: a connection over its send limit is closed by conn
-// with an Error event, and its page, when it comes back, gets everything that it missed.
-func send(c *conn.Conn, frame *websocket.Prepared) { _ = websocket.SendPrepared(c, frame) }

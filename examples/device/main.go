@@ -4,8 +4,9 @@
 //	go run ./examples/device [-listen 127.0.0.1:8080] [-poller auto|epoll|select] [-state FILE]
 //
 // The sampler has a goroutine of its own, since statfs(2) and fsync(2) may wait for a disk. It encodes each sample once and
-// hands it to all pages with Manager.Broadcast, through the socketpair into the poll loop. The figures that belong to the
-// loop are asked for with Manager.Do; what the pages want goes the other way through a channel. See hub.go.
+// hands it to the loop, through its socketpair, where package broadcast gives it to all pages: a new page gets the latest one,
+// and so does one that is too slow for all of them. The figures that belong to the loop are asked for with Manager.Do; what the
+// pages want goes the other way through a channel. See hub.go.
 //
 // The sample interval, which any page can set, is kept in FILE: by default $XDG_STATE_HOME/mangusta/device.json, which is
 // ~/.local/state/mangusta/device.json where the variable is not set, and mangusta-device.json in the temporary directory

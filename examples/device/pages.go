@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/seed4930a636/mangusta/broadcast"
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/websocket"
 )
@@ -14,7 +15,6 @@ import (
 type loopSide struct {
 	pages    int // open WebSockets
 	interval int64
-	latest   *websocket.Prepared // nil before the first sample
 	history  history
 }
 
@@ -34,7 +34,7 @@ type bounds struct {
 	Max int64 `json:"max"`
 }
 
-// opened gives a new page all that the others have: the log, the last minutes and the latest sample.
+// opened gives a new page all that the others have: the log, the last minutes and, from the hub, the latest sample.
 func (d *device) opened(c *conn.Conn) {
 	d.loop.pages++
 	d.log.Info("page opened", "from", c.RemoteAddr(), "pages", d.loop.pages)
@@ -45,8 +45,17 @@ func (d *device) opened(c *conn.Conn) {
 	d.tell(c, hello{Type: "hello", Boot: d.boot, Host: d.host, Interval: d.loop.interval,
 		Limits:  bounds{minInterval.Milliseconds(), maxInterval.Milliseconds()},
 		History: points, Log: d.ring.since(0)})
-	if d.loop.latest != nil {
-		send(c, d.loop.latest)
+	for _, t := range []struct {
+		name string
+		how  broadcast.SubscribeOptions
+	}{
+		{samples, broadcast.SubscribeOptions{Policy: broadcast.KeepLatest}},
+		{settings, broadcast.SubscribeOptions{Since: d.hub.Offset()}}, // hello has what was said before
+		{logLines, broadcast.SubscribeOptions{Since: d.hub.Offset()}},
+	} {
+		if err := d.hub.Subscribe(c, t.name, t.how); err != nil {
+			d.log.Error("a page could not subscribe", "from", c.RemoteAddr(), "topic", t.name, "why", err)
+		}
 	}
 }
 

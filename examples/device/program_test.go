@@ -65,6 +65,16 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
+// startFast is a program that samples five times a second.
+func startFast(t *testing.T, args ...string) *program {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "device.json")
+	if err := saveState(file, State{IntervalMS: minInterval.Milliseconds()}); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, append([]string{"-state", file}, args...)...)
+}
+
 func (p *program) get(path string) (*http.Response, string) {
 	p.t.Helper()
 	reply, err := http.Get(p.url + strings.TrimPrefix(path, "/"))

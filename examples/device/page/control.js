@@ -1,7 +1,7 @@
 // The one control: how often the device samples itself.
 
-import { $, setText } from "./dom.js";
-import { interval as words } from "./format.js";
+import { $, setText } from "./shared/dom.js";
+import { interval as words } from "./shared/format.js";
 
 const steps = [200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000]; // ms: even to the eye, not to the clock
 const slider = $("interval"), shown = $("interval-value"), note = $("interval-note");

@@ -6,10 +6,11 @@
 //   error   {about, error}: what this page sent was refused
 // What the page sends: {"type": "interval", "ms": 500}.
 
-import { $, setText } from "./dom.js";
-import { bytes, fixed, interval as intervalWords, join, percent, rate } from "./format.js";
-import { Chart } from "./chart.js";
-import { Link } from "./link.js";
+import { $ } from "./shared/dom.js";
+import { fixed, interval as intervalWords, join, percent, rate } from "./shared/format.js";
+import { Chart } from "./shared/chart.js";
+import { showLink } from "./shared/frame.js";
+import { Link } from "./shared/link.js";
 import * as control from "./control.js";
 import * as log from "./log.js";
 import * as view from "./view.js";
@@ -69,56 +70,13 @@ const handle = {
   error: (doc) => control.refused(doc.error),
 };
 
-const link = new Link(new URL("ws", location.href.replace(/^http/, "ws")));
-let countdown = 0;
-
-function showLink(state, words) {
-  $("status").dataset.link = state;
-  setText($("status-text"), words);
-  document.body.classList.toggle("stale", state === "down");
-  control.enable(state === "up");
-}
-
-link.addEventListener("up", () => {
-  clearInterval(countdown);
-  showLink("up", "Live");
-  if (!$("banner").hidden) setText($("announce"), "The link to the device is up again.");
-  $("banner").hidden = true;
+const patience = 5_000; // ms, beyond three sample intervals
+const link = new Link(() => "ws", 3_000 + patience);
+showLink(link, "the device", control.enable);
+link.addEventListener("message", (e) => {
+  if (e.detail.interval) link.patience = 3 * e.detail.interval + patience;
+  handle[e.detail.type]?.(e.detail);
 });
-
-link.addEventListener("down", (e) => {
-  const at = Date.now() + e.detail.wait;
-  const tick = () => {
-    const left = Math.max(0, Math.ceil((at - Date.now()) / 1000));
-    setText($("banner-text"), left ? `The figures below are old. Next try in ${left} s.` : "Trying…");
-  };
-  clearInterval(countdown);
-  countdown = setInterval(tick, 250);
-  tick();
-  showLink("down", "Offline");
-  if ($("banner").hidden) setText($("announce"), "The link to the device is down. The page keeps trying.");
-  $("banner").hidden = false;
-});
-
-link.addEventListener("message", (e) => handle[e.detail.type]?.(e.detail));
 document.addEventListener("visibilitychange", draw);
-$("retry").addEventListener("click", () => link.retryNow());
 control.wire((doc) => link.send(doc));
-
-const theme = $("theme"), system = matchMedia("(prefers-color-scheme: dark)");
-const isDark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
-const showTheme = () => theme.setAttribute("aria-pressed", String(isDark()));
-theme.addEventListener("click", () => {
-  const chosen = isDark() ? "light" : "dark";
-  document.documentElement.dataset.theme = chosen;
-  try {
-    localStorage.setItem("theme", chosen);
-  } catch {
-    // Storage is blocked: the choice lasts until the page is left.
-  }
-  showTheme();
-});
-system.addEventListener("change", showTheme);
-showTheme();
-
 link.open();

@@ -1,7 +1,7 @@
 // From a sample to the page. What is null in a sample shows as "n/a".
 
-import { $, el, keyed, setBig, setText } from "./dom.js";
-import { bytes, clock, count, duration, fixed, join, percent, rate } from "./format.js";
+import { $, el, keyed, setBig, setText } from "./shared/dom.js";
+import { bytes, clock, count, duration, fixed, join, percent, rate } from "./shared/format.js";
 
 let kernel = "", cores = 0;
 

@@ -18,6 +18,7 @@ import (
 // A Program is a running example.
 type Program struct {
 	Addr string // HOST:PORT that it listens on
+	Said string // what it printed up to the line that tells that
 	t    *testing.T
 	cmd  *exec.Cmd
 	done chan error
@@ -25,14 +26,42 @@ type Program struct {
 
 var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
 
-// Start builds the program in the current directory and runs it with args; it must say where it listens on standard
-// output or error. The program is ended with the test.
-func Start(t *testing.T, args ...string) *Program {
+// asProgram is set in the environment of a test binary that is to be the program.
+const asProgram = "MANGUSTA_RUN_EXAMPLE"
+
+// Main is for the TestMain of an example with many tests: the test binary itself is then the program that Start runs, so that
+// nothing has to be built, and -race counts for both. It does not return.
+func Main(m *testing.M, main func()) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Setenv(asProgram, "1")
+	os.Exit(m.Run())
+}
+
+// binary returns the program: the test binary where Main was called, else one built of the current directory.
+func binary(t *testing.T) string {
 	t.Helper()
+	if os.Getenv(asProgram) != "" {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return self
+	}
 	bin := filepath.Join(t.TempDir(), "program")
 	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	return bin
+}
+
+// Start runs the program with args; it must say where it listens on standard output or error. The program is ended with
+// the test.
+func Start(t *testing.T, args ...string) *Program {
+	t.Helper()
+	bin := binary(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -51,11 +80,12 @@ func Start(t *testing.T, args ...string) *Program {
 	out := bufio.NewReader(r)
 	for p.Addr == "" {
 		line, err := out.ReadString('\n')
+		p.Said += line
 		if m := listening.FindStringSubmatch(line); m != nil {
 			p.Addr = m[1]
 		}
 		if err != nil {
-			t.Fatalf("the program ended without listening: %v %q", err, line)
+			t.Fatalf("the program ended without listening: %v %q", err, p.Said)
 		}
 	}
 	go io.Copy(io.Discard, out) // so that it never waits for us to read

@@ -27,6 +27,8 @@ export const percent = (v) => v == null ? null : { text: v.toFixed(v >= 99.95 ? 
 export const fixed = (v, decimals, unit = "") => v == null ? null : { text: v.toFixed(decimals), unit };
 export const count = (v, unit = "") => v == null ? null : { text: Math.round(v).toLocaleString("en"), unit };
 
+export const perSecond = (v) => v == null ? null : { text: v >= 9.95 ? count(v).text : v.toFixed(1), unit: "/s" };
+
 export const join = (q) => q == null ? "n/a" : q.unit ? `${q.text}\u00a0${q.unit}` : q.text;
 
 export function duration(seconds) {

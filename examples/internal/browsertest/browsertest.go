@@ -1,11 +1,11 @@
-package main
+// Package browsertest drives a page of an example in a browser, for its tests.
+package browsertest
 
 import (
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +18,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
 // findChromium returns the browser to drive, or "".
 func findChromium() string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -28,8 +31,8 @@ func findChromium() string {
 	return ""
 }
 
-// startBrowser returns a context whose children are tabs of one fresh, offline-minded browser.
-func startBrowser(t *testing.T) context.Context {
+// Start returns a context whose children are tabs of one fresh, offline-minded browser.
+func Start(t *testing.T) context.Context {
 	path := findChromium()
 	if path == "" {
 		t.Skip("SKIPPED, NOT TESTED: there is no chromium here (apt-get install chromium)")
@@ -60,29 +63,30 @@ func startBrowser(t *testing.T) context.Context {
 	return ctx
 }
 
-// tab is one page in the browser. Its errors are what a developer would see in red on the console.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
+// A Tab is one page in the browser. Its errors are what a developer would see in red on the console.
+type Tab struct {
+	Context context.Context // of chromedp
+	t       *testing.T
 
 	mu     sync.Mutex
 	errors []string
 }
 
-func openTab(t *testing.T, browser context.Context, url string) *tab {
+// Open opens url, and waits until the page says that its link is up.
+func Open(t *testing.T, browser context.Context, url string) *Tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
-	b := &tab{t: t, ctx: ctx}
+	b := &Tab{Context: ctx, t: t}
 	if err := chromedp.Listen(ctx, b.listen); err != nil {
 		t.Fatal(err)
 	}
-	b.do(chromedp.Navigate(url))
-	b.until(`document.getElementById("status").dataset.link === "up"`)
+	b.Do(chromedp.Navigate(url))
+	b.Until(`document.getElementById("status").dataset.link === "up"`)
 	return b
 }
 
-func (b *tab) listen(ev any) {
+func (b *Tab) listen(ev any) {
 	text := ""
 	switch ev := ev.(type) {
 	case *runtime.EventExceptionThrown:
@@ -105,29 +109,30 @@ func (b *tab) listen(ev any) {
 	b.mu.Unlock()
 }
 
-func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+// Do runs steps of chromedp.
+func (b *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.Context, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// until waits for a JavaScript expression to be true.
-func (b *tab) until(expression string) {
+// Until waits for a JavaScript expression to be true.
+func (b *Tab) Until(expression string) {
 	b.t.Helper()
-	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(25*time.Millisecond),
+	_, err := chromedp.Run(b.Context, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(25*time.Millisecond),
 		chromedp.WithPollingTimeout(patience)))
 	if err != nil {
 		b.t.Fatalf("waiting for %s: %v", expression, err)
 	}
 }
 
-// js evaluates an expression.
-func js[T any](b *tab, expression string) T {
+// JS evaluates an expression.
+func JS[T any](b *Tab, expression string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.Context, patience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -136,17 +141,18 @@ func js[T any](b *tab, expression string) T {
 	return v
 }
 
-func (b *tab) theme(name string) {
+// Theme makes the system light or dark, and still.
+func (b *Tab) Theme(name string) {
 	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+	_, err := chromedp.Call(b.Context, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// wantNoErrors fails for every error on the console but those that have all of the excuses in them.
-func (b *tab) wantNoErrors(excuses ...string) {
+// WantNoErrors fails for every error on the console but those that have all of the excuses in them.
+func (b *Tab) WantNoErrors(excuses ...string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,14 +162,4 @@ func (b *tab) wantNoErrors(excuses ...string) {
 			b.t.Errorf("console: %s", text)
 		}
 	}
-}
-
-// startFast is a program that samples five times a second.
-func startFast(t *testing.T, args ...string) *program {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "device.json")
-	if err := saveState(file, State{IntervalMS: minInterval.Milliseconds()}); err != nil {
-		t.Fatal(err)
-	}
-	return start(t, append([]string{"-state", file}, args...)...)
 }

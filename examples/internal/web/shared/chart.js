@@ -4,7 +4,7 @@ import { el, setText } from "./dom.js";
 
 const svgNS = "http://www.w3.org/2000/svg";
 const W = 600, H = 100; // user units; the picture is stretched to its box, line widths are not
-const longestGap = 15_000; // ms; the slowest sample interval is 10 s, so a longer silence was a link or a device that was down
+const longestGap = 15_000; // ms; figures come every 10 s at least, so a longer silence was a link that was down
 let charts = 0;
 
 function shape(tag, attrs) {

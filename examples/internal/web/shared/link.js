@@ -1,20 +1,22 @@
-// The WebSocket to the device, which comes back by itself.
+// A WebSocket that comes back by itself.
 
 const firstWait = 500, longestWait = 15_000; // ms
-const patience = 5_000; // ms without any message, beyond three sample intervals, before a link counts as dead
 
 // A Link fires "up", "down" (detail: {wait} in ms until the next try) and "message" (detail: the parsed document).
 export class Link extends EventTarget {
+  // patience is how long the link may be silent, in ms, before it counts as dead. A handler of "message" may change it.
+  patience;
   #url;
   #socket = null;
   #failures = 0;
   #retry = 0;
   #watch = 0;
-  #interval = 1000;
 
-  constructor(url) {
+  // url() is the path and the query to connect to, asked for at each try: it may tell what the page has already.
+  constructor(url, patience = Infinity) {
     super();
     this.#url = url;
+    this.patience = patience;
     addEventListener("online", () => this.retryNow());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.retryNow();
@@ -22,12 +24,12 @@ export class Link extends EventTarget {
   }
 
   open() {
-    clearTimeout(this.#retry);
-    this.#retry = 0;
-    const socket = new WebSocket(this.#url);
+    this.close();
+    const socket = new WebSocket(new URL(this.#url(), location.href.replace(/^http/, "ws")));
     this.#socket = socket;
     this.#alive(); // a host that is gone does not refuse either
     socket.addEventListener("open", () => {
+      if (this.#socket !== socket) return;
       this.#alive();
       this.dispatchEvent(new Event("up"));
     });
@@ -37,6 +39,16 @@ export class Link extends EventTarget {
     socket.addEventListener("close", () => {
       if (this.#socket === socket) this.#lost();
     });
+  }
+
+  // close ends the link until the next open, and fires nothing.
+  close() {
+    clearTimeout(this.#retry);
+    clearTimeout(this.#watch);
+    this.#retry = 0;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
   }
 
   // send reports whether the document is on its way.
@@ -52,28 +64,21 @@ export class Link extends EventTarget {
   }
 
   #receive(text) {
-    const doc = JSON.parse(text);
-    this.#failures = 0; // a whole message, not just a handshake, shows that the device is well
-    if (doc.interval) this.#interval = doc.interval;
+    this.#failures = 0; // a whole message, not just a handshake, shows that the other side is well
+    this.dispatchEvent(new CustomEvent("message", { detail: JSON.parse(text) }));
     this.#alive();
-    this.dispatchEvent(new CustomEvent("message", { detail: doc }));
   }
 
   // A cable that is pulled closes nothing: silence is the only sign of it.
   #alive() {
     clearTimeout(this.#watch);
-    const socket = this.#socket;
-    this.#watch = setTimeout(() => {
-      if (this.#socket !== socket) return;
-      socket.close();
-      this.#lost();
-    }, 3 * this.#interval + patience);
+    if (this.patience === Infinity || !this.#socket) return;
+    this.#watch = setTimeout(() => this.#lost(), this.patience);
   }
 
   // Exponential backoff; the random half keeps many pages from coming back in the same instant.
   #lost() {
-    clearTimeout(this.#watch);
-    this.#socket = null;
+    this.close();
     const ceiling = Math.min(longestWait, firstWait * 2 ** this.#failures++);
     const wait = ceiling * (0.5 + Math.random() / 2);
     this.#retry = setTimeout(() => this.open(), wait);
