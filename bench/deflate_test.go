@@ -111,8 +111,8 @@ func processor() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// measure runs f, which takes a number, as a benchmark.
-func measure(b *testing.B, f func(i int)) {
+// benchmark runs f, which takes a number, as a benchmark.
+func benchmark(b *testing.B, f func(i int)) {
 	b.ReportAllocs()
 	for i := range 100 {
 		f(i)
@@ -132,7 +132,7 @@ func BenchmarkCompress(b *testing.B) {
 			b.Run(fmt.Sprintf("%d/%s", n, c.name), func(b *testing.B) {
 				message, out := c.make()
 				total, count := 0, 0
-				measure(b, func(i int) {
+				benchmark(b, func(i int) {
 					message(list[i%len(list)])
 					total += out.Len()
 					count++
@@ -164,7 +164,7 @@ func BenchmarkInflate(b *testing.B) {
 		} {
 			in, got := bytes.NewReader(nil), make([]byte, n)
 			b.Run(fmt.Sprintf("%d/%s", n, how.name), func(b *testing.B) {
-				measure(b, func(i int) {
+				benchmark(b, func(i int) {
 					in.Reset(list[i%len(list)])
 					how.r.(flate.Resetter).Reset(in, how.before)
 					if _, err := io.ReadFull(how.r, got); err != nil {
@@ -178,7 +178,7 @@ func BenchmarkInflate(b *testing.B) {
 			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
 				s := newSocket(takeover)
 				frame := make([]byte, 0, n)
-				measure(b, func(i int) {
+				benchmark(b, func(i int) {
 					frame = appendFrame(frame[:0], bytes.TrimSuffix(list[i%len(list)], []byte(syncTail)))
 					s.receive(frame)
 				})
