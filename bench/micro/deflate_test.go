@@ -1,4 +1,4 @@
-package main
+package micro
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 
 // What permessage-deflate may be built on. Run it on a quiet machine; cpu-ns is the time of the processor, not of the clock:
 //
-//	go test -run DeflateMemory -v ./bench; GOMAXPROCS=1 go test -run '^$' -bench 'Compress|Inflate' ./bench
+//	go test -run DeflateMemory -v ./bench/micro; GOMAXPROCS=1 go test -run '^$' -bench 'Compress|Inflate' ./bench/micro
 //
 // The choice is klauspost/compress for what is sent, and an inflater of our own for what comes: see ARCHITECTURE.md.
 
@@ -104,27 +104,6 @@ var compressors = []struct {
 	{"klauspost level 1 behind 32768", func() (func([]byte), *bytes.Buffer) { return behind(32768) }},
 }
 
-// processor returns the processor time used so far.
-func processor() time.Duration {
-	var u syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// benchmark runs f, which takes a number, as a benchmark.
-func benchmark(b *testing.B, f func(i int)) {
-	b.ReportAllocs()
-	for i := range 100 {
-		f(i)
-	}
-	i, before := 0, processor()
-	for b.Loop() {
-		f(i)
-		i++
-	}
-	b.ReportMetric(float64(processor()-before)/float64(i), "cpu-ns/op")
-}
-
 func BenchmarkCompress(b *testing.B) {
 	for _, n := range []int{1 << 10, 16 << 10} {
 		list := messages(n)
@@ -132,7 +111,7 @@ func BenchmarkCompress(b *testing.B) {
 			b.Run(fmt.Sprintf("%d/%s", n, c.name), func(b *testing.B) {
 				message, out := c.make()
 				total, count := 0, 0
-				benchmark(b, func(i int) {
+				measure(b, func(i int) {
 					message(list[i%len(list)])
 					total += out.Len()
 					count++
@@ -164,7 +143,7 @@ func BenchmarkInflate(b *testing.B) {
 		} {
 			in, got := bytes.NewReader(nil), make([]byte, n)
 			b.Run(fmt.Sprintf("%d/%s", n, how.name), func(b *testing.B) {
-				benchmark(b, func(i int) {
+				measure(b, func(i int) {
 					in.Reset(list[i%len(list)])
 					how.r.(flate.Resetter).Reset(in, how.before)
 					if _, err := io.ReadFull(how.r, got); err != nil {
@@ -178,7 +157,7 @@ func BenchmarkInflate(b *testing.B) {
 			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
 				s := newSocket(takeover)
 				frame := make([]byte, 0, n)
-				benchmark(b, func(i int) {
+				measure(b, func(i int) {
 					frame = appendFrame(frame[:0], bytes.TrimSuffix(list[i%len(list)], []byte(syncTail)))
 					s.receive(frame)
 				})

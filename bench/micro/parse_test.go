@@ -1,13 +1,11 @@
-package main
+package micro
 
 import (
 	"bufio"
 	"bytes"
 	"fmt"
 	"net/http"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/valyala/fasthttp"
@@ -89,32 +87,16 @@ func TestParsersAgree(t *testing.T) {
 	}
 }
 
-// BenchmarkParse also tells the processor time, which other load on the machine does not add to.
 func BenchmarkParse(b *testing.B) {
 	for _, p := range parsers {
 		b.Run(p.name, func(b *testing.B) {
 			parse, _ := p.new()
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			b.ReportAllocs()
 			b.SetBytes(int64(len(browserRequest)))
-			began := threadTime(b)
-			for b.Loop() {
+			measure(b, func(int) {
 				if err := parse(); err != nil {
 					b.Fatal(err)
 				}
-			}
-			b.ReportMetric(float64(threadTime(b)-began)/float64(b.N), "cpu-ns/op")
+			})
 		})
 	}
-}
-
-// threadTime returns the processor time of this thread, in ns.
-func threadTime(b *testing.B) int64 {
-	const ofThread = 1 // RUSAGE_THREAD
-	var u syscall.Rusage
-	if err := syscall.Getrusage(ofThread, &u); err != nil {
-		b.Fatal(err)
-	}
-	return u.Utime.Nano() + u.Stime.Nano()
 }
