@@ -24,7 +24,7 @@ var (
 	ErrPanicked = errors.New("ctlpair: the function panicked")
 )
 
-var bell = []byte{1}
+var stroke = []byte{1}
 
 // DefaultLimit is the number of messages that a Pair queues when New is given 0.
 const DefaultLimit = 1 << 20
@@ -39,6 +39,9 @@ type Pair[T any] struct {
 	queue  []entry[T]
 	rung   bool // a byte is in the socketpair, or on its way
 	closed bool
+
+	bell sync.Mutex // held while fds[1] is written to or closed
+	hung bool       // fds are closed; guarded by bell
 
 	taken []entry[T] // what Drain works on; swapped with queue, so that neither is allocated again
 	next  int        // taken[:next] has been handled
@@ -80,36 +83,39 @@ func (p *Pair[T]) Call(msg T) error {
 
 func (p *Pair[T]) push(e entry[T]) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	switch {
 	case p.closed:
+		p.mu.Unlock()
 		return ErrClosed
 	case len(p.queue) >= p.limit:
+		p.mu.Unlock()
 		return ErrFull
 	}
 	p.queue = append(p.queue, e)
-	p.ring()
+	p.unlockAndRing()
 	return nil
 }
 
 // Ring wakes the loop without a message. Safe for concurrent use.
 func (p *Pair[T]) Ring() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.closed {
-		p.ring()
-	}
+	p.unlockAndRing()
 }
 
-// ring is called with mu held: Close must not take the descriptor away between the check and the write.
-func (p *Pair[T]) ring() {
-	if p.rung {
+// unlockAndRing unlocks mu and rings, unless the bell rings already. The loop wakes up at once, on another processor maybe, and
+// wants mu: so it must not be held here any more.
+func (p *Pair[T]) unlockAndRing() {
+	rung := p.rung
+	p.rung = true
+	p.mu.Unlock()
+	if rung {
 		return
 	}
-	p.rung = true
-	for {
+	p.bell.Lock()
+	defer p.bell.Unlock()
+	for !p.hung {
 		// EAGAIN would mean that the socketpair is full of bytes: the bell rings already.
-		if _, err := unix.Write(p.fds[1], bell); err != unix.EINTR {
+		if _, err := unix.Write(p.fds[1], stroke); err != unix.EINTR {
 			return
 		}
 	}
@@ -144,12 +150,10 @@ func (p *Pair[T]) DrainSome(max int, f func(T)) (left bool) {
 // Left returns how many messages DrainSome has taken and left, which Len does not count. It belongs to the loop.
 func (p *Pair[T]) Left() int { return len(p.taken) - p.next }
 
-// take silences the bell and makes the queued messages the ones to handle.
+// take silences the bell and makes the queued messages the ones to handle. A stroke that comes behind the silence although its
+// message is among those is one turn of the loop for nothing.
 func (p *Pair[T]) take() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.rung && !p.closed {
-		p.rung = false
+	if !p.closed {
 		var b [8]byte
 		for {
 			if _, err := unix.Read(p.fds[0], b[:]); err != unix.EINTR {
@@ -157,6 +161,9 @@ func (p *Pair[T]) take() {
 			}
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rung = false
 	room := p.taken[:0]
 	if cap(room) > keepEntries {
 		room = nil
@@ -189,6 +196,9 @@ func (p *Pair[T]) Close(f func(T)) error {
 	p.mu.Unlock()
 	p.Drain(f) // what an interrupted Drain left
 	p.Drain(f)
+	p.bell.Lock()
+	defer p.bell.Unlock()
+	p.hung = true
 	err := unix.Close(p.fds[0])
 	if err2 := unix.Close(p.fds[1]); err == nil {
 		err = err2
