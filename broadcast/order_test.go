@@ -108,7 +108,7 @@ func TestPublishWhileTheManagerEnds(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			pollers(t, func(t *testing.T, p mgr.Poller) {
 				for range 5 {
-					r := newRig(t, p, Options{History: History{Count: 100}})
+					r := newRig(t, p, Options{History: History{Count: 100}, Queue: 2000})
 					for range 5 {
 						go r.ws("topic=%23").end()
 					}
