@@ -23,6 +23,7 @@ func (w *wire) messages() (all []string) {
 		w.data = frames
 	}
 	for b := bytes.NewReader(w.data); b.Len() > 0; {
+		//lint:ignore SA1019 the bytes are here already: nobody can make it read more
 		f, err := ws.ReadFrame(b)
 		if err != nil {
 			return append(all, err.Error())
@@ -390,6 +391,29 @@ func TestHistoriesOfSeveralPatternsComeInOrder(t *testing.T) {
 	})
 	f.publish("b", "5")
 	f.want(w, "0", "1", "2", "3", "4", "5")
+}
+
+// One subscription comes to the end of history while messages, which are another's too, still wait for the loop.
+func TestCatchingUpKeepsBehindTheLoop(t *testing.T) {
+	f := newFakes(t, Options{History: History{Count: 9}})
+	f.publish("a", "0")
+	c, w := f.open()
+	w.keep = true
+	writer := websocket.Writer(c, websocket.Text)
+	f.turn(func() {
+		writer.Write([]byte("holds up the rest"))
+		f.hub.Subscribe(c, "a", SubscribeOptions{Since: All})
+		f.hub.Subscribe(c, "#")
+	})
+	f.want(w, "holds up the rest")
+	f.turn(func() {
+		f.m.AfterFunc(0, func() { // behind the messages of this turn, before what it has to send
+			f.hub.Publish("b", []byte("1"))
+			f.hub.Publish("a", []byte("2"))
+			writer.Close()
+		})
+	})
+	f.want(w, "", "0", "1", "2")
 }
 
 func TestNothingMissedButTheRunIsTold(t *testing.T) {

@@ -188,3 +188,41 @@ func TestSeveralManagers(t *testing.T) {
 	b.publish("b", "x")
 	c.want("x")
 }
+
+// Two loops distribute at their own pace: one who comes back to the other may be ahead of it.
+func TestOneThatComesBackToAnotherLoopMissesNothing(t *testing.T) {
+	const ahead, publishers = 4000, 4
+	total := many(40_000)
+	rigs := []*rig{newRig(t, mgr.Epoll, Options{}), newRig(t, mgr.Select, Options{})}
+	hub := NewHub(Options{History: History{Count: 2 * ahead}}, rigs[0].m, rigs[1].m)
+	for _, r := range rigs {
+		r.do(func() { r.hub, r.sub.TellMissed = hub, true })
+		go r.ws("topic=%23").end() // who keeps the loop busy
+	}
+	last := hub.Offset()
+	room := make(chan struct{}, ahead)
+	var wg sync.WaitGroup
+	for k := range publishers {
+		wg.Go(func() {
+			for range total / publishers {
+				room <- struct{}{}
+				rigs[0].publish("a/"+strconv.Itoa(k), "x")
+			}
+		})
+	}
+	d := rand.New(rand.NewPCG(7, 8))
+	for got, cuts := 0, 0; got < total; cuts++ {
+		x := rigs[cuts%2].sse("topic=%23", fmt.Sprint(last))
+		for n := 1 + d.IntN(100); n > 0 && got < total; n-- {
+			s, err := x.read()
+			if err != nil || s != "x" || x.id != fmt.Sprint(last+1) {
+				t.Fatalf("got %q, %q, %v behind %d after %d cuts", s, x.id, err, last, cuts)
+			}
+			<-room
+			last++
+			got++
+		}
+		x.Close()
+	}
+	wg.Wait()
+}
