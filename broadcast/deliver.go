@@ -184,13 +184,13 @@ func (u *subscriber) pump() {
 		if how == gone || how == later || u.over {
 			return
 		}
-		s.sent(m, how == never)
+		s.pass(m, how == never)
 	}
 	u.settle()
 }
 
-// sent goes on behind m, which has been sent, or never will be.
-func (s *subscription) sent(m *message, skip bool) {
+// pass goes on behind m, which has been sent, or never will be.
+func (s *subscription) pass(m *message, skip bool) {
 	if skip {
 		s.skip(m)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/seed4930a636/mangusta/mgr"
 )
@@ -107,7 +108,7 @@ func TestPublishWhileTheManagerEnds(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			pollers(t, func(t *testing.T, p mgr.Poller) {
 				for range 5 {
-					r := newRig(t, p, Options{History: History{Count: 100}})
+					r := newRig(t, p, Options{History: History{Count: 100}, Queue: 2000})
 					for range 5 {
 						go r.ws("topic=%23").end()
 					}
@@ -117,7 +118,11 @@ func TestPublishWhileTheManagerEnds(t *testing.T) {
 					for range 3 {
 						wg.Go(func() {
 							for !ended.Load() {
-								if _, err := r.hub.Publish("a", []byte("x")); err != nil && err != ErrClosed && err != ErrFull {
+								switch _, err := r.hub.Publish("a", []byte("x")); err {
+								case nil:
+								case ErrClosed, ErrFull:
+									time.Sleep(time.Millisecond) // as a program would, which has nowhere to go with it
+								default:
 									t.Error(err)
 								}
 							}
@@ -182,4 +187,42 @@ func TestSeveralManagers(t *testing.T) {
 	c := b.ws("topic=b")
 	b.publish("b", "x")
 	c.want("x")
+}
+
+// Two loops distribute at their own pace: one who comes back to the other may be ahead of it.
+func TestOneThatComesBackToAnotherLoopMissesNothing(t *testing.T) {
+	const ahead, publishers = 4000, 4
+	total := many(40_000)
+	rigs := []*rig{newRig(t, mgr.Epoll, Options{}), newRig(t, mgr.Select, Options{})}
+	hub := NewHub(Options{History: History{Count: 2 * ahead}}, rigs[0].m, rigs[1].m)
+	for _, r := range rigs {
+		r.do(func() { r.hub, r.sub.TellMissed = hub, true })
+		go r.ws("topic=%23").end() // who keeps the loop busy
+	}
+	last := hub.Offset()
+	room := make(chan struct{}, ahead)
+	var wg sync.WaitGroup
+	for k := range publishers {
+		wg.Go(func() {
+			for range total / publishers {
+				room <- struct{}{}
+				rigs[0].publish("a/"+strconv.Itoa(k), "x")
+			}
+		})
+	}
+	d := rand.New(rand.NewPCG(7, 8))
+	for got, cuts := 0, 0; got < total; cuts++ {
+		x := rigs[cuts%2].sse("topic=%23", fmt.Sprint(last))
+		for n := 1 + d.IntN(100); n > 0 && got < total; n-- {
+			s, err := x.read()
+			if err != nil || s != "x" || x.id != fmt.Sprint(last+1) {
+				t.Fatalf("got %q, %q, %v behind %d after %d cuts", s, x.id, err, last, cuts)
+			}
+			<-room
+			last++
+			got++
+		}
+		x.Close()
+	}
+	wg.Wait()
 }

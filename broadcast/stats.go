@@ -14,7 +14,7 @@ type Stats struct {
 	Refused      uint64        // messages that Publish did not take: ErrFull, ErrClosed
 	Delivered    uint64        // messages given to connections, history too
 	Replayed     uint64        // of them from history
-	Skipped      uint64        // messages that were over a subscriber's limit
+	Skipped      uint64        // messages that were over a subscriber's limit, or too large for its connection
 	Lost         uint64        // messages that waited for a connection when it ended
 	Disconnected uint64        // connections closed because they were too slow
 	Bytes        uint64        // of data delivered

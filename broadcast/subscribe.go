@@ -174,10 +174,10 @@ func (h *Hub) Subscribe(c *conn.Conn, pattern string, opts ...SubscribeOptions) 
 	}
 	u.subs = append(u.subs, s)
 	n := h.join(s)
-	h.present(Presence{Conn: u.id, Pattern: pattern, Joined: true, Count: n})
 	if s.behind || s.untold != (Missed{}) {
 		u.soon()
 	}
+	h.present(Presence{Conn: u.id, Pattern: pattern, Joined: true, Count: n})
 	return nil
 }
 
@@ -279,8 +279,8 @@ func (u *subscriber) subscription(pattern string) *subscription {
 	return nil
 }
 
-// Unsubscribe ends what Subscribe began, and reports whether there was such a subscription. Messages and
-// history that wait for a slow connection still go to it.
+// Unsubscribe ends what Subscribe began, and reports whether there was such a subscription. Messages and history that wait for a
+// slow connection still go to it.
 func (h *Hub) Unsubscribe(c *conn.Conn, pattern string) bool {
 	u := h.subscriber(c)
 	if u == nil {

@@ -251,7 +251,7 @@ func (c *Conn) flush() {
 		}
 		return
 	}
-	sent := q.sent
+	through, sent := q.sent, 0
 	q.sent = 0
 	for !q.empty() && sent < flushMax && c.flags&blocked == 0 {
 		file := q.fileFirst()
@@ -287,8 +287,8 @@ func (c *Conn) flush() {
 		c.out = nil
 		c.sh.putQueue(q)
 	}
-	if sent > 0 {
-		c.afterWrite(sent)
+	if n := through + sent; n > 0 {
+		c.afterWrite(n)
 	}
 }
 

@@ -347,6 +347,9 @@ func (s *sim) end() {
 		if !p.levels[simUser].closed {
 			s.fail("%v has not seen Close", p)
 		}
+		if p.watching != (p.parted == 1) {
+			s.fail("%v: the watcher has seen %d Close events", p, p.parted)
+		}
 	}
 	for _, x := range s.queue {
 		if s.lost++; x.to == nil && !x.may {

@@ -21,6 +21,9 @@ type simConn struct {
 
 	levels   [2]simLevel
 	passed   conn.Event // the layer has seen this event and the user is to see it next
+	watching bool       // a watcher is set
+	noted    conn.Event // it has seen this event, and a handler is to see it next
+	parted   int        // Close events that it has seen
 	finished bool
 	done     bool // all its checks are made
 
@@ -115,6 +118,10 @@ func (p *simConn) event(ev conn.Event, level int) {
 	p.order(ev, level)
 	if first := p.passed == nil; first {
 		s.events++
+		if p.watching && p.noted != ev {
+			s.fail("%v: the watcher saw %v, then a handler %s", p, p.noted, simName(ev))
+		}
+		p.noted = nil
 		p.check(ev)
 	} else if simName(p.passed) != simName(ev) {
 		s.fail("%v: the layer saw %s, then the user %s", p, simName(p.passed), simName(ev))
@@ -143,6 +150,17 @@ func (p *simConn) event(ev conn.Event, level int) {
 	s.handle(p, ev, s.panicky && !(level == simLayer && always))
 	if level == simLayer && (!p.c.IsClosed() || always) {
 		p.passed = ev
+	}
+}
+
+// Watch is the watcher's.
+func (p *simConn) Watch(c *conn.Conn, ev conn.Event) {
+	if p.noted != nil {
+		p.s.fail("%v: the watcher saw %s, and nobody else", p, simName(p.noted))
+	}
+	p.noted = ev
+	if _, ok := ev.(*conn.Close); ok {
+		p.parted++
 	}
 }
 

@@ -266,6 +266,9 @@ func (s *sim) open() *simConn {
 	if s.d.one(2) {
 		p.c.SetProtocol(p.layer, nil)
 	}
+	if p.watching = s.d.one(2); p.watching {
+		p.c.SetWatcher(p)
+	}
 	s.m.begin(p.c, nil)
 	return p
 }
