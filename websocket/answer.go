@@ -13,6 +13,8 @@ const (
 	maxRefusal = 4 << 10
 )
 
+const notOffered = "the server chose an extension that was not offered"
+
 // answer is what a client needs of the response to its handshake. It is filled line by line.
 type answer struct {
 	status int
@@ -162,7 +164,7 @@ func (a *answer) check(key []byte, protocols []string) string {
 	case a.extensions.malformed:
 		return "Sec-WebSocket-Extensions of the response is malformed"
 	case a.extensions.others: // item 5
-		return "the server chose an extension that was not offered"
+		return notOffered
 	case a.extensions.declined: // RFC 7692 §7.1
 		return "the server chose parameters of permessage-deflate that are not valid"
 	}

@@ -174,7 +174,11 @@ func (d *dial) switched(c *conn.Conn) {
 	a := &d.answer
 	wrong := a.check(d.key[:], d.opts.Protocols)
 	var agreed *deflation
-	if wrong == "" && a.extensions.found {
+	switch {
+	case wrong != "" || !a.extensions.found:
+	case d.opts.Deflate == nil:
+		wrong = notOffered
+	default:
 		agreed, wrong = d.opts.Deflate.answered(a.extensions.deflate)
 	}
 	if wrong != "" {

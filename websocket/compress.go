@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"io"
 	"math/bits"
 	"sync"
 
@@ -9,14 +10,21 @@ import (
 
 // This file alone knows github.com/klauspost/compress/flate, which compresses; what comes in is inflated by internal/flate.
 // compress/flate could not do it all: its writers cannot be told the window, nor be given the messages before, so that takeover
-// would cost each connection a writer of 0.8 to 1.2 MB. bench/deflate_test.go compares.
+// would cost each connection a writer of 0.8 to 1.2 MB. bench/micro/deflate_test.go compares.
 
 // A compressor compresses one message at a time, and remembers none: the messages before are given to it. It comes from a
 // pool, by kind.
 type compressor struct {
 	out  []byte // what the message became
-	w    *flate.Writer
+	w    writer // nil for the stateless kind
 	kind int
+}
+
+// writer is the part of a *flate.Writer that is used, and hides it: see Compression.
+type writer interface {
+	io.Writer
+	Flush() error
+	ResetDict(dst io.Writer, dict []byte)
 }
 
 // A kind is a level, 1 to 9, or one of these. A compressor of a level or a window takes 0.8 to 1.1 MB.
@@ -38,7 +46,8 @@ var compressors [kinds]sync.Pool
 
 // compress deflates p, whose matches may lie in before and p, as far back as the window. The result ends as RFC 7692 §7.2.1
 // wants the end of a message, and is the compressor's until it is released.
-func compress(p, before []byte, level, window int) *compressor {
+func (d *Deflate) compress(p, before []byte, window int) *compressor {
+	level := d.level()
 	kind := level
 	switch {
 	case len(p) < tiny && len(before) > 0: // which is less than the smallest window

@@ -57,12 +57,13 @@ func TestNoMatchIsFartherThanTheWindow(t *testing.T) {
 	for bits := minWindowBits; bits <= maxWindowBits; bits++ {
 		window := 1 << bits
 		for level := 1; level <= 9; level++ {
+			d := &Deflate{Level: level}
 			for _, before := range [][]byte{nil, []byte("hel"), telemetry(min(window, sentLimit)), far[:min(window, sentLimit)]} {
 				for i, p := range texts {
 					if len(p) > 1000 && (level%4 != 1 || raceEnabled) {
 						continue // they take long
 					}
-					z := compress(p, before, level, window)
+					z := d.compress(p, before, window)
 					if out, err := followed(z.out, before, window); err != nil || !bytes.Equal(out, p) {
 						t.Fatalf("%d bits, level %d, text %d behind %d bytes: %d bytes of %d, %v", bits, level, i, len(before), len(out), len(p), err)
 					}
@@ -98,10 +99,10 @@ func BenchmarkCompress(b *testing.B) {
 		for _, before := range []int{0, sentLimit} {
 			b.Run(fmt.Sprintf("%d behind %d", n, before), func(b *testing.B) {
 				b.ReportAllocs()
-				all := telemetry(before + n)
+				d, all := new(Deflate), telemetry(before+n)
 				out := 0
 				for b.Loop() {
-					z := compress(all[before:], all[:before], 1, 1<<maxWindowBits)
+					z := d.compress(all[before:], all[:before], 1<<maxWindowBits)
 					out = len(z.out)
 					z.release()
 				}

@@ -71,13 +71,17 @@ func (d *Deflate) reserve(n int) bool {
 	if d.held.Add(int64(n)) <= limit {
 		return true
 	}
-	d.held.Add(-int64(n))
+	d.giveBack(n)
 	return false
 }
 
+// giveBack ends what reserve began.
+func (d *Deflate) giveBack(n int) { d.held.Add(-int64(n)) }
+
 // deflation is permessage-deflate as it was agreed on for a connection. Connections without takeover share theirs.
 type deflation struct {
-	d         *Deflate
+	coder     coder
+	threshold int  // bytes from which on messages are compressed
 	outWindow int  // bytes
 	inWindow  int  // bytes; what the inflater needs of the messages before, if they are kept at all
 	outKeeps  bool // takeover for what this side sends
@@ -109,8 +113,12 @@ func (d *Deflate) accept(offer params) (answer params, agreed *deflation) {
 	return answer, agreed
 }
 
-// reply appends the header field of the answer to an offer, and returns what was agreed on with it.
+// reply appends the header field of the answer to an offer, and returns what was agreed on with it. Like request and answered it
+// takes a nil d for none.
 func (d *Deflate) reply(b []byte, offer params) ([]byte, *deflation) {
+	if d == nil {
+		return b, nil
+	}
 	answer, agreed := d.accept(offer)
 	b = answer.append(append(b, "Sec-WebSocket-Extensions: "...))
 	return append(b, "\r\n"...), agreed
@@ -119,7 +127,7 @@ func (d *Deflate) reply(b []byte, offer params) ([]byte, *deflation) {
 // agree returns the deflation for one connection, with takeover as far as MaxTakeover allows.
 func (d *Deflate) agree(outKeeps, inKeeps bool, outBits, inBits uint8) *deflation {
 	// zlib takes 8 bits for 9: what such a peer sends may need 512 bytes of history.
-	x := deflation{d: d, outWindow: 1 << outBits, inWindow: 1 << max(inBits, minWindowBits+1)}
+	x := deflation{coder: d, threshold: d.threshold(), outWindow: 1 << outBits, inWindow: 1 << max(inBits, minWindowBits+1)}
 	if n := min(x.outWindow, sentLimit); outKeeps && d.reserve(n) {
 		x.outKeeps, x.held = true, n
 	}
@@ -151,10 +159,19 @@ func (d *Deflate) offer() params {
 	return p
 }
 
+// request appends the header field of what a client offers.
+func (d *Deflate) request(b []byte) []byte {
+	if d == nil {
+		return b
+	}
+	offer := d.offer()
+	return append(offer.append(append(b, "Sec-WebSocket-Extensions: "...)), "\r\n"...)
+}
+
 // answered takes the parameters of a server's answer, or says what is wrong with them: §7.1 has the client fail then.
 func (d *Deflate) answered(a params) (agreed *deflation, wrong string) {
 	if d == nil {
-		return nil, "the server chose an extension that was not offered"
+		return nil, notOffered
 	}
 	offer := d.offer()
 	switch {
@@ -209,7 +226,7 @@ func (x *deflation) remember(p []byte) {
 // drop gives back what a connection that ends holds.
 func (x *deflation) drop() {
 	if x.held > 0 {
-		x.d.held.Add(-int64(x.held))
+		x.coder.giveBack(x.held)
 		x.held = 0
 	}
 	if x.outKeeps || x.inKeeps { // else x is shared
@@ -218,14 +235,14 @@ func (x *deflation) drop() {
 }
 
 // deflates reports whether a message of n bytes is to be compressed.
-func (x *deflation) deflates(n int) bool { return x != nil && n >= x.d.threshold() }
+func (x *deflation) deflates(n int) bool { return x != nil && n >= x.threshold }
 
 const rsv1 = 0x40 // of the first byte: the message is compressed (RFC 7692 §6)
 
 // sendDeflated is sendFrame for a frame of a compressed message. first has rsv1 when the frame is its first.
 func (s *session) sendDeflated(c *conn.Conn, first byte, p []byte) error {
 	x := s.deflation
-	z := compress(p, x.sent, x.d.level(), x.outWindow)
+	z := x.coder.compress(p, x.sent, x.outWindow)
 	defer z.release()
 	if first&(finBit|rsv1) == finBit|rsv1 && len(z.out) >= len(p) && !x.outKeeps {
 		return s.sendFrame(c, first&^rsv1, p) // it got no smaller, and no later message is to refer to it

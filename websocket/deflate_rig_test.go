@@ -52,7 +52,7 @@ func newDeflateRig(t testing.TB, opts *Options, offer string) *rig {
 		t.Fatal("offer not valid")
 	}
 	r := newRig(t, opts)
-	_, of(r.c).deflation = opts.Deflate.accept(x.deflate)
+	_, of(r.c).deflation = opts.Deflate.reply(nil, x.deflate)
 	return r
 }
 

@@ -109,12 +109,28 @@ func TestDeclinedOffers(t *testing.T) {
 	})
 }
 
-// Options.Deflate is nil: nothing is negotiated.
+// Options.Deflate is nil, or a nil *Deflate: nothing is negotiated.
 func TestDeflateIsOffByDefault(t *testing.T) {
-	underBoth(t, nil, nil, func(t *testing.T, s *server) {
-		p, _ := s.openDeflate("permessage-deflate", "")
-		p.finish()
-	})
+	for _, opts := range []*Options{nil, {}, {Deflate: (*Deflate)(nil)}} {
+		underBoth(t, opts, nil, func(t *testing.T, s *server) {
+			p, _ := s.openDeflate("permessage-deflate", "")
+			p.send(masked(0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00"))
+			p.wantClose(1002)
+		})
+	}
+}
+
+// RFC 6455 §4.1 item 5: a client without Deflate offers nothing, and fails the connection when the server agrees to it all the
+// same.
+func TestClientDoesNotTakeDeflateByDefault(t *testing.T) {
+	for _, d := range []Compression{nil, (*Deflate)(nil)} {
+		r, req := newClientRig(t, &ClientOptions{Options: Options{Deflate: d}})
+		if offer, ok := req.Header["Sec-Websocket-Extensions"]; ok {
+			t.Errorf("%T offers %q", d, offer)
+		}
+		r.receive(switching(req, "Sec-WebSocket-Extensions: permessage-deflate"))
+		r.want(fmt.Sprintf("%T", d), r.events, "error protocol error: the server chose an extension that was not offered", "closed")
+	}
 }
 
 // Both ends are ours, one compresses for the other, under all options of both.

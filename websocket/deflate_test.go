@@ -387,7 +387,8 @@ func TestMemoryOfAnIdleConnection(t *testing.T) {
 	if s := one.session(); s.part != nil || s.deflation != two.session().deflation || s.deflation.sent != nil || s.deflation.history != nil {
 		t.Error("an idle connection without takeover keeps something")
 	}
-	opts = &Options{Deflate: &Deflate{ServerTakeover: true, ClientTakeover: true, MaxTakeover: 3*36_864 + 4096}}
+	d := &Deflate{ServerTakeover: true, ClientTakeover: true, MaxTakeover: 3*36_864 + 4096}
+	opts = &Options{Deflate: d}
 	var rigs []*rig
 	for range 5 {
 		r := newDeflateRig(t, opts, "")
@@ -406,7 +407,7 @@ func TestMemoryOfAnIdleConnection(t *testing.T) {
 	if !slices.Equal(keep, want) {
 		t.Errorf("takeover of the connections: %v, want %v", keep, want)
 	}
-	if n := opts.Deflate.held.Load(); n != 3*36_864+4096 {
+	if n := d.held.Load(); n != 3*36_864+4096 {
 		t.Errorf("%d bytes are held", n)
 	}
 	if x := rigs[0].session().deflation; cap(x.sent)+cap(x.history) != 36_864 {
@@ -415,7 +416,7 @@ func TestMemoryOfAnIdleConnection(t *testing.T) {
 	for _, r := range rigs {
 		r.hangUp()
 	}
-	if n := opts.Deflate.held.Load(); n != 0 {
+	if n := d.held.Load(); n != 0 {
 		t.Errorf("%d bytes are held when all have ended", n)
 	}
 }

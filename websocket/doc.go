@@ -61,7 +61,8 @@
 // Options.Deflate turns permessage-deflate on; without it every offer is declined. It is off by default, because it costs a
 // message of 1 KB some 10 µs of either side's time, and because what is secret must not be compressed together with what an
 // attacker may choose. All parameters are honoured: takeover either way, and windows of 8 to 15 bits. Without takeover,
-// unless options ask for it, an idle connection holds no memory for it; see Deflate for what takeover costs.
+// unless options ask for it, an idle connection holds no memory for it; see Deflate for what takeover costs. A program that
+// makes no Deflate is linked without the code of it, some 130 KB.
 //
 // Messages below Deflate.Threshold, and without takeover those that get no smaller, are sent as they are. SendPrepared compresses
 // once for all. A compressed message is inflated and checked as it comes, and ends with 1009 when it grows past MaxMessage, and

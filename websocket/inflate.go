@@ -3,6 +3,7 @@ package websocket
 import (
 	"errors"
 	"math"
+	"sync"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/websocket/internal/flate"
@@ -16,6 +17,25 @@ const (
 )
 
 var tailBytes = []byte(flate.Tail)
+
+// inflater is the part of a *flate.Inflater that a message needs, and hides it: see Compression.
+type inflater interface {
+	Inflate(dst, src []byte) ([]byte, int, error)
+	Ended() bool
+	Whole() bool
+}
+
+var inflaters sync.Pool // without New, which would be linked with what gives inflaters back
+
+// inflater returns an inflater at the start of a message, from the pool.
+func (d *Deflate) inflater() inflater {
+	i, _ := inflaters.Get().(*flate.Inflater)
+	if i == nil {
+		i = new(flate.Inflater)
+	}
+	i.Reset()
+	return i
+}
 
 // wantsTail reports whether the Tail has to be inflated before the message ends (RFC 7692 §7.2.2). One that ends with a last
 // block needs none, although §7.2.3.4 has a byte follow for it.

@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"github.com/seed4930a636/mangusta/conn"
-	"github.com/seed4930a636/mangusta/websocket/internal/flate"
 )
 
 // assembly is where a message is put together that does not come in one plain frame. It grows as bytes come, never by what a
@@ -20,8 +19,8 @@ type assembly struct {
 	pos      int  // bytes of the frame's payload that have been taken
 	start    int  // of what is to be delivered, in buf
 	size     int64
-	inflater *flate.Inflater // nil unless the message is compressed
-	tail     int             // bytes of flate.Tail that have been inflated
+	inflater inflater // nil unless the message is compressed
+	tail     int      // bytes of flate.Tail that have been inflated
 	chunk    []byte
 }
 
@@ -62,7 +61,7 @@ func (s *session) dropParts() {
 	}
 	s.part = nil
 	if a.inflater != nil {
-		inflaterPool.Put(a.inflater)
+		inflaters.Put(a.inflater)
 	}
 	if cap(a.buf) <= keepAssembly {
 		*a = assembly{buf: a.buf[:0], chunk: a.chunk[:0]}

@@ -36,8 +36,8 @@ type Options struct {
 	// so MaxMessage is then a limit only when it is not 0. A handler that cannot keep up calls c.Pause and later c.Resume.
 	Stream bool
 
-	// Deflate turns on permessage-deflate; without it messages are not compressed.
-	Deflate *Deflate
+	// Deflate turns on permessage-deflate, with a *Deflate; without one, or with a nil one, messages are not compressed.
+	Deflate Compression
 
 	// CloseTimeout is how long the peer may take to answer our Close frame, and to close its side after the last frame;
 	// 5 s when 0. After a clean end a server waits for one second at most.

@@ -1,11 +1,6 @@
 package websocket
 
-import (
-	"sync"
-
-	"github.com/seed4930a636/mangusta/conn"
-	"github.com/seed4930a636/mangusta/websocket/internal/flate"
-)
+import "github.com/seed4930a636/mangusta/conn"
 
 // Compressed messages, and all with Options.Stream, are taken piece by piece: what has come of a frame is unmasked, inflated,
 // validated and discarded, and of its header a copy is kept. So a bad byte is found when it comes, and a large frame is
@@ -19,8 +14,6 @@ type Chunk struct {
 	Data        []byte // valid until the handler returns, which may change it; it may end inside a character
 }
 
-var inflaterPool = sync.Pool{New: func() any { return new(flate.Inflater) }}
-
 // inPieces reports whether the data frame h has to be taken piece by piece.
 func (s *session) inPieces(h *header) bool {
 	return h.rsv1 || s.opts.Stream || s.part != nil && s.part.inflater != nil
@@ -33,8 +26,7 @@ func (s *session) beginPieces(c *conn.Conn, h *header, op Op) bool {
 	}
 	a := s.part
 	if h.rsv1 {
-		a.inflater = inflaterPool.Get().(*flate.Inflater)
-		a.inflater.Reset()
+		a.inflater = s.deflation.coder.inflater()
 		a.buf = append(a.buf[:0], s.deflation.history...)
 		a.start = len(a.buf)
 	}

@@ -26,11 +26,11 @@ func Prepare(op Op, p []byte) *Prepared {
 // Len returns how many bytes are sent of p, when it is not compressed. Safe for concurrent use.
 func (p *Prepared) Len() int { return len(p.frame) }
 
-// deflate compresses p, the first time that it is asked for, at the level of the connection that asks.
-func (p *Prepared) deflate(level int) []byte {
+// deflate compresses p, the first time that it is asked for, as the connection that asks does it.
+func (p *Prepared) deflate(x *deflation) []byte {
 	p.once.Do(func() {
 		plain := payload(p.frame)
-		z := compress(plain, nil, level, 1<<maxWindowBits)
+		z := x.coder.compress(plain, nil, 1<<maxWindowBits)
 		if len(z.out) < len(plain) {
 			b := make([]byte, 0, len(z.out)+maxHeader)
 			p.deflated = append(appendHeader(b, finBit|rsv1|byte(p.op), len(z.out)), z.out...)
@@ -72,7 +72,7 @@ func SendPrepared(c *conn.Conn, p *Prepared) error {
 		if x.outKeeps || len(plain) > x.outWindow && x.outWindow < 1<<maxWindowBits {
 			return s.sendDeflated(c, finBit|rsv1|byte(p.op), plain)
 		}
-		if d := p.deflate(x.d.level()); d != nil {
+		if d := p.deflate(x); d != nil {
 			frame = d
 		}
 	}

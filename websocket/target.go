@@ -97,8 +97,7 @@ func (t *target) appendRequest(b []byte, key []byte, o *ClientOptions) []byte {
 		b = appendField(b, "Sec-WebSocket-Protocol", strings.Join(o.Protocols, ", "))
 	}
 	if o.Deflate != nil {
-		offer := o.Deflate.offer()
-		b = append(offer.append(append(b, "Sec-WebSocket-Extensions: "...)), "\r\n"...)
+		b = o.Deflate.request(b)
 	}
 	for _, f := range o.Header {
 		b = appendField(b, f.Name, f.Value)

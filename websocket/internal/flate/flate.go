@@ -4,8 +4,10 @@
 // finds none in the middle of a block cannot go on later. A loop that may not wait could then inflate whole messages
 // only: no streaming, and no bad byte found before the message has ended. An Inflater is given what has come, stops at any bit, and
 // its output is its window, so that nothing is copied and no byte past a limit is ever inflated. It holds 10 KB, where those
-// readers hold 40 KB. bench/deflate_test.go compares the three.
+// readers hold 40 KB. bench/micro/deflate_test.go compares the three.
 package flate
+
+import "sync"
 
 const (
 	maxBits  = 15 // of a code
@@ -28,7 +30,11 @@ var (
 	distExtra   [numDist]uint8
 )
 
-func init() {
+// made guards all tables. They are made for the first block, not in an init: that would be linked with programs that never
+// inflate.
+var made sync.Once
+
+func makeTables() {
 	n := 3
 	for code := range lengthBase {
 		extra := max(0, code/4-1)
@@ -42,5 +48,5 @@ func init() {
 		distBase[code], distExtra[code] = uint16(n), uint8(extra)
 		n += 1 << extra
 	}
-	initInflate()
+	makeSymbols()
 }

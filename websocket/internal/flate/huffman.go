@@ -42,7 +42,7 @@ var (
 	fixedLitBits, fixedDistBits uint
 )
 
-func initInflate() {
+func makeSymbols() {
 	for i := range litSymbols {
 		switch {
 		case i < endOfBlock:

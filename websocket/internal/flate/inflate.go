@@ -132,6 +132,7 @@ func (d *Inflater) block() (bool, error) {
 	if !d.need(3) {
 		return false, nil
 	}
+	made.Do(makeTables)
 	d.final = d.take(1) == 1
 	d.ended = false
 	switch d.take(2) {
