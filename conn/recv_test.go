@@ -167,7 +167,14 @@ func TestExpectedInputIsReadIntoFewBuffers(t *testing.T) {
 	var grown []int
 	r := newRig(t, Limits{}, nil)
 	r.SetHandler(func(c *Conn, ev Event) {
-		if _, ok := ev.(*Read); ok {
+		if ev, ok := ev.(*Read); ok {
+			k, came := cap(c.Recv.buf), c.Recv.Len()-ev.N
+			if k > 5*max(came, readSize) {
+				t.Fatalf("a buffer of %d bytes behind %d", k, came)
+			}
+			if len(grown) == 0 || grown[len(grown)-1] != k {
+				grown = append(grown, k)
+			}
 			c.ExpectInput(total)
 		}
 	})
@@ -176,19 +183,50 @@ func TestExpectedInputIsReadIntoFewBuffers(t *testing.T) {
 	}
 	r.net.in = append(r.net.in, step{data: strings.Repeat("x", total%50_000)})
 	for len(r.net.in) > 0 {
-		got := r.Recv.Len()
 		r.Readable()
 		r.turn()
-		k := cap(r.Recv.buf)
-		if len(grown) == 0 || grown[len(grown)-1] != k {
-			grown = append(grown, k)
-		}
-		if k > 4*max(got, readSize) {
-			t.Fatalf("a buffer of %d bytes behind %d", k, got)
-		}
 	}
 	if r.Recv.Len() != total || len(grown) > 4 || grown[len(grown)-1] != total {
 		t.Errorf("%d bytes in buffers of %d", r.Recv.Len(), grown)
+	}
+}
+
+func TestExpectedInputIsReadAsFarAsItIsThere(t *testing.T) {
+	const total = 3 << 20
+	for _, expected := range []bool{false, true} {
+		r := newRig(t, Limits{Recv: total}, nil)
+		r.SetHandler(func(c *Conn, ev Event) {
+			if _, ok := ev.(*Read); ok && expected {
+				c.ExpectInput(total)
+			}
+		})
+		r.net.in = []step{{data: strings.Repeat("x", total)}}
+		r.Readable()
+		n := r.Recv.Len()
+		switch {
+		case !expected && n != readSize:
+			t.Errorf("%d bytes were read at once", n)
+		case expected && n != readMax:
+			t.Errorf("%d bytes were read at once, of those that a layer waits for", n)
+		}
+	}
+}
+
+func TestExpectedInputThatCameIsNotExpectedAgain(t *testing.T) {
+	const total = 100_000
+	r := newRig(t, Limits{}, nil)
+	r.SetHandler(func(c *Conn, ev Event) {
+		if _, ok := ev.(*Read); ok && c.Recv.Len() >= total {
+			c.Recv.Discard(total)
+		} else if ok && c.Recv.Len() > 1000 {
+			c.ExpectInput(total)
+		}
+	})
+	r.input(strings.Repeat("x", 50_000))
+	r.input(strings.Repeat("x", 50_000))
+	r.input(strings.Repeat("x", 500))
+	if k := cap(r.Recv.buf); r.Recv.Len() != 500 || k > 512 {
+		t.Errorf("%d bytes in a buffer of %d", r.Recv.Len(), k)
 	}
 }
 
@@ -199,14 +237,18 @@ func TestLargeBuffersAreUsedAgain(t *testing.T) {
 	if c := s.getBuf(900_000); cap(c) != cap(b) {
 		t.Error("a new buffer was made")
 	}
-	for range 2 * poolLarge {
+	for range 2 * poolLarge / 100_000 {
 		s.putBuf(make([]byte, 0, 100_000))
 	}
 	s.putBuf(make([]byte, 0, 2*largeMax))
-	if len(s.large) != poolLarge {
-		t.Errorf("%d large buffers are kept", len(s.large))
+	if n := len(s.large); n != poolLarge/100_000 || s.inLarge != n*100_000 {
+		t.Errorf("%d large buffers of %d bytes are kept", n, s.inLarge)
 	}
 	if c := s.getBuf(70_000); cap(c) != 100_000 {
 		t.Error("a large buffer is not used again")
+	}
+	s.putBuf(make([]byte, 0, largeMax))
+	if c := s.getBuf(largeMax); cap(c) != largeMax || s.inLarge > poolLarge-largeMax {
+		t.Error("what has waited long is in the way of what is used now")
 	}
 }

@@ -41,8 +41,8 @@ type filePart struct {
 // ends with Error{IOError} (ErrShortFile, or the error of the kernel).
 //
 // In one turn of the loop 256 KiB are sent at most, with sendfile(2) where Transport and system have it, and with
-// pread(2) and Write elsewhere. Sending never waits for the peer, but the loop does wait for a disk to give up to 256
-// KiB that are not in the page cache.
+// pread(2) and Write elsewhere; of a file in the page cache sendfile sends 1 MiB. Sending never waits for the peer, but
+// the loop does wait for a disk to give up to 256 KiB that are not in the page cache.
 //
 // SendFile returns ErrClosed as Write does; nothing is queued then, and owner is not closed.
 func (c *Conn) SendFile(f *os.File, off, n int64, owner io.Closer) error {
@@ -77,10 +77,13 @@ func (c *Conn) FilePending() int64 {
 	return c.out.files
 }
 
+// fileMax is flushMax for what the kernel sends from memory, which takes it a tenth of a millisecond.
+const fileMax = 1 << 20
+
 // sendFile is sendSome for a stretch of a file. What is read of it and not taken by a short Write is read again when
 // the peer has room: so a connection whose peer does not read holds no memory.
 func (c *Conn) sendFile(p *filePart) (asked, n int, err error) {
-	asked = int(min(p.left, flushMax))
+	asked = int(min(p.left, fileMax))
 	if s, ok := c.tr.(fileSender); ok && !p.plain {
 		n, err = s.SendFile(int(c.fd), p.fd, p.off, asked)
 		switch {

@@ -38,7 +38,8 @@ type Shared struct {
 	scratch []byte   // joins small pieces for one write
 	pieces  [][]byte // of one writev
 	bufs    [numClasses][][]byte
-	large   [][]byte // larger ones
+	large   [][]byte // larger ones, the last given back last
+	inLarge int      // bytes
 	queues  []*queue
 
 	bundles    [bundleRoots]*queue // the shortest, of one buffer
@@ -69,8 +70,9 @@ const (
 	numClasses  = maxClass - minClass + 1
 	// poolBytes bounds what each size class keeps; what is over goes to the garbage collector.
 	poolBytes = 256 << 10
-	poolLarge = 4 // as many buffers past the largest class are kept, of largeMax bytes at most
+	// Of buffers past the largest class, those of largeMax bytes at most are kept, poolLarge bytes in all.
 	largeMax  = 1<<20 + readSize
+	poolLarge = 4 * largeMax
 	poolQueue = 1024
 )
 
@@ -114,9 +116,10 @@ func (s *Shared) getBuf(n int) []byte {
 
 // getLarge is getBuf past the largest class.
 func (s *Shared) getLarge(n int) []byte {
-	for i, b := range s.large {
+	for i, b := range slices.Backward(s.large) { // the last is the one that may still be in the processor's cache
 		if cap(b) >= n && cap(b) <= 4*n {
 			s.large = slices.Delete(s.large, i, i+1)
+			s.inLarge -= cap(b)
 			return b[:0]
 		}
 	}
@@ -128,10 +131,19 @@ func (s *Shared) putBuf(b []byte) {
 	k := class(cap(b))
 	switch {
 	case k < 0:
-		if cap(b) <= largeMax && len(s.large) < poolLarge {
-			s.large = append(s.large, b)
+		if cap(b) <= largeMax {
+			s.putLarge(b)
 		}
 	case cap(b) == 1<<(k+minClass) && len(s.bufs[k])<<(k+minClass) < poolBytes:
 		s.bufs[k] = append(s.bufs[k], b)
+	}
+}
+
+// putLarge is putBuf past the largest class. It drops what has waited longest, so that what is kept follows what is asked for.
+func (s *Shared) putLarge(b []byte) {
+	s.large = append(s.large, b)
+	for s.inLarge += cap(b); s.inLarge > poolLarge; {
+		s.inLarge -= cap(s.large[0])
+		s.large = slices.Delete(s.large, 0, 1)
 	}
 }
