@@ -171,35 +171,36 @@ func (y *history) missedSince(pattern string, since uint64) uint64 {
 }
 
 // after returns the first message behind offset cursor, and not behind bound, that pattern matches; nil when there is none. It looks
-// at a bounded number of messages at a time, since nobody can publish meanwhile, and returns the offset up to which it has.
-func (y *history) after(pattern string, cursor, bound uint64) (m *message, upTo uint64) {
+// at a bounded number of messages at a time, since nobody can publish meanwhile, and returns the offset up to which it has, and
+// how many it was.
+func (y *history) after(pattern string, cursor, bound uint64) (m *message, upTo uint64, looked int) {
 	if isExact(pattern) {
 		if t := y.topics[pattern]; t != nil {
 			i, _ := slices.BinarySearchFunc(t.log, cursor+1, func(m *message, at uint64) int { return cmp.Compare(m.at, at) })
 			if i < len(t.log) && t.log[i].at <= bound {
-				return t.log[i], t.log[i].at
+				return t.log[i], t.log[i].at, 1
 			}
 		}
-		return nil, bound
+		return nil, bound, 1
 	}
 	i, _ := slices.BinarySearchFunc(y.log, cursor+1, func(k kept, at uint64) int { return cmp.Compare(k.at, at) })
 	for n, k := range y.log[i:] {
 		switch {
 		case k.at > bound:
-			return nil, bound
+			return nil, bound, n + 1
 		case k.m != nil && Match(pattern, k.m.Topic):
-			return k.m, k.at
+			return k.m, k.at, n + 1
 		case n == 1000:
-			return nil, k.at
+			return nil, k.at, n + 1
 		}
 	}
-	return nil, bound
+	return nil, bound, len(y.log) - i + 1
 }
 
 // nextOf returns the next message of history for s, nil when it has looked at some without finding one. more says that there may be
-// others; when there are none, s is live. A newcomer waits for what the loop has yet to distribute: another subscription, which
-// could end before, would bring it.
-func (h *Hub) nextOf(s *subscription) (m *message, more bool) {
+// others; when there are none, s is live. looked is how many it was. A newcomer waits for what the loop has yet to distribute:
+// another subscription, which could end before, would bring it.
+func (h *Hub) nextOf(s *subscription) (m *message, more bool, looked int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	position := s.to.l.position()
@@ -208,7 +209,7 @@ func (h *Hub) nextOf(s *subscription) (m *message, more bool) {
 		end = s.start
 	}
 	bound := min(position, end)
-	m, upTo := h.history.after(s.pattern, s.cursor, bound)
+	m, upTo, looked := h.history.after(s.pattern, s.cursor, bound)
 	s.cursor = max(s.cursor, upTo)
 	s.untold.N += s.missed
 	s.missed = 0
@@ -216,18 +217,18 @@ func (h *Hub) nextOf(s *subscription) (m *message, more bool) {
 	case m == nil && s.cursor >= end:
 		s.from = max(s.start, end)
 		h.caughtUp(s)
-		return nil, false
+		return nil, false, looked
 	case m == nil:
-		return nil, s.cursor < bound
+		return nil, s.cursor < bound, looked
 	case m == m.topic.newest() && h.opts.Retain:
-		return m, true
+		return m, true, looked
 	case s.lasts:
-		return nil, true
+		return nil, true, looked
 	case h.tooOld(m):
 		s.untold.N++
-		return nil, true
+		return nil, true, looked
 	}
-	return m, true
+	return m, true, looked
 }
 
 // forget ends the reading of history.
