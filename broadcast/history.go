@@ -27,7 +27,8 @@ type history struct {
 	holes  int    // in log
 	bytes  int
 
-	gone     uint64 // the highest offset that the topics no longer in topics had and lost
+	lostUpTo uint64 // the highest offset that any topic has lost
+	gone     uint64 // the same of the topics no longer in topics
 	goneLost uint64 // how many messages they lost
 }
 
@@ -118,6 +119,7 @@ func (h *Hub) evict(t *topic) {
 	t.bytes -= len(m.Data)
 	t.lost++
 	t.lostUpTo = m.at
+	y.lostUpTo = max(y.lostUpTo, m.at)
 	y.bytes -= len(m.Data)
 	i, _ := slices.BinarySearchFunc(y.log, m.at, func(k kept, at uint64) int { return cmp.Compare(k.at, at) })
 	y.log[i].m = nil
@@ -149,6 +151,9 @@ func (y *history) trim() {
 
 // missedSince returns how many messages that pattern matches have been lost behind offset since, at most.
 func (y *history) missedSince(pattern string, since uint64) uint64 {
+	if y.lostUpTo <= since { // who was away for a short time: all topics need not be asked
+		return 0
+	}
 	var n uint64
 	count := func(lost, upTo uint64) {
 		if upTo > since {
