@@ -7,8 +7,11 @@ import (
 )
 
 var (
-	ErrClosed    = errors.New("conn: the connection is closed or closing")
+	// ErrClosed is returned by Write and its like behind Close, Drain, CloseWrite and the end.
+	ErrClosed = errors.New("conn: the connection is closed or closing")
+	// ErrSendLimit is returned by Write and its like when Limits.Send does not allow for more; with CloseOnFull it is in the Error too.
 	ErrSendLimit = errors.New("conn: the send queue is full")
+	// ErrRecvLimit is in the Error of a connection whose handlers have left more than Limits.Recv unread.
 	ErrRecvLimit = errors.New("conn: more unread input than the receive limit allows")
 )
 

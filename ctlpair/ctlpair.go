@@ -17,8 +17,10 @@ import (
 )
 
 var (
+	// ErrClosed is returned behind Close.
 	ErrClosed = errors.New("ctlpair: closed")
-	ErrFull   = errors.New("ctlpair: the queue is full")
+	// ErrFull is returned when as many messages are queued as New was told.
+	ErrFull = errors.New("ctlpair: the queue is full")
 
 	// ErrPanicked is what Call returns when the handling of its message panicked.
 	ErrPanicked = errors.New("ctlpair: the function panicked")
