@@ -165,9 +165,9 @@ func (u *subscriber) pump() {
 		return
 	}
 	defer u.l.show()
-	for u.waiting > 0 || u.behind > 0 {
-		s, m := u.next()
-		if m == nil && u.behind > 0 { // on the loop's queue, or because a filter has subscribed
+	for looked := 0; u.waiting > 0 || u.behind > 0; {
+		s, m := u.next(&looked)
+		if m == nil && u.behind > 0 { // history is long, or waits for the loop's queue, or a filter has subscribed
 			u.soon()
 			return
 		}
@@ -225,10 +225,10 @@ func (u *subscriber) settle() {
 }
 
 // next returns the message with the lowest offset that waits or comes from history, and its subscription.
-func (u *subscriber) next() (from *subscription, first *message) {
+func (u *subscriber) next(looked *int) (from *subscription, first *message) {
 	for _, s := range u.subs {
-		if s.behind && s.ahead == nil {
-			s.readHistory()
+		if s.behind && s.ahead == nil && !s.readHistory(looked) {
+			return nil, nil // what it will find may be in front of all others
 		}
 		m := s.ahead
 		if m == nil {
@@ -243,17 +243,28 @@ func (u *subscriber) next() (from *subscription, first *message) {
 	return from, first
 }
 
-// readHistory sets s.ahead to the next message of history. When there is none, s is live, or has to wait for the loop.
-func (s *subscription) readHistory() {
+// lookMax is how many messages of history one turn looks at in search of those that a subscriber wants: a history may have
+// millions, of which many patterns match none.
+const lookMax = 16_000
+
+// readHistory sets s.ahead to the next message of history. When there is none, s is live, or has to wait for the loop. It returns
+// false when lookMax, against which looked counts, does not let it get that far in this turn.
+func (s *subscription) readHistory(looked *int) bool {
 	u := s.to
 	for more := true; more && s.behind; {
+		if *looked >= lookMax {
+			return false
+		}
 		var m *message
-		m, more = u.l.hub.nextOf(s)
+		var n int
+		m, more, n = u.l.hub.nextOf(s)
+		*looked += n + len(u.subs) // which covered goes through
 		if m != nil && u.id != m.except && !u.covered(s, m) && s.wants(m) {
 			s.ahead = m
-			return
+			return true
 		}
 	}
+	return true
 }
 
 // tell tells the subscriber what it has missed in front of the next message of s.

@@ -314,3 +314,22 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+func TestAPanicOfPresenceKeepsNoLeavingFromAnybody(t *testing.T) {
+	var left []string
+	f := newFakes(t, Options{Presence: func(p Presence) {
+		if !p.Joined {
+			left = append(left, p.Pattern)
+			panic("on purpose")
+		}
+	}})
+	c, _ := f.subscriber("a")
+	f.turn(func() { f.hub.Subscribe(c, "b") })
+	f.turn(func() { f.hub.UnsubscribeAll(c) })
+	if !slices.Equal(left, []string{"a", "b"}) {
+		t.Errorf("left %q", left)
+	}
+	if n := f.hub.Stats().Subscriptions; n != 0 {
+		t.Errorf("%d subscriptions", n)
+	}
+}

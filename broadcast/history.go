@@ -27,7 +27,8 @@ type history struct {
 	holes  int    // in log
 	bytes  int
 
-	gone     uint64 // the highest offset that the topics no longer in topics had and lost
+	lostUpTo uint64 // the highest offset that any topic has lost
+	gone     uint64 // the same of the topics no longer in topics
 	goneLost uint64 // how many messages they lost
 }
 
@@ -118,6 +119,7 @@ func (h *Hub) evict(t *topic) {
 	t.bytes -= len(m.Data)
 	t.lost++
 	t.lostUpTo = m.at
+	y.lostUpTo = max(y.lostUpTo, m.at)
 	y.bytes -= len(m.Data)
 	i, _ := slices.BinarySearchFunc(y.log, m.at, func(k kept, at uint64) int { return cmp.Compare(k.at, at) })
 	y.log[i].m = nil
@@ -149,6 +151,9 @@ func (y *history) trim() {
 
 // missedSince returns how many messages that pattern matches have been lost behind offset since, at most.
 func (y *history) missedSince(pattern string, since uint64) uint64 {
+	if y.lostUpTo <= since { // who was away for a short time: all topics need not be asked
+		return 0
+	}
 	var n uint64
 	count := func(lost, upTo uint64) {
 		if upTo > since {
@@ -171,35 +176,36 @@ func (y *history) missedSince(pattern string, since uint64) uint64 {
 }
 
 // after returns the first message behind offset cursor, and not behind bound, that pattern matches; nil when there is none. It looks
-// at a bounded number of messages at a time, since nobody can publish meanwhile, and returns the offset up to which it has.
-func (y *history) after(pattern string, cursor, bound uint64) (m *message, upTo uint64) {
+// at a bounded number of messages at a time, since nobody can publish meanwhile, and returns the offset up to which it has, and
+// how many it was.
+func (y *history) after(pattern string, cursor, bound uint64) (m *message, upTo uint64, looked int) {
 	if isExact(pattern) {
 		if t := y.topics[pattern]; t != nil {
 			i, _ := slices.BinarySearchFunc(t.log, cursor+1, func(m *message, at uint64) int { return cmp.Compare(m.at, at) })
 			if i < len(t.log) && t.log[i].at <= bound {
-				return t.log[i], t.log[i].at
+				return t.log[i], t.log[i].at, 1
 			}
 		}
-		return nil, bound
+		return nil, bound, 1
 	}
 	i, _ := slices.BinarySearchFunc(y.log, cursor+1, func(k kept, at uint64) int { return cmp.Compare(k.at, at) })
 	for n, k := range y.log[i:] {
 		switch {
 		case k.at > bound:
-			return nil, bound
+			return nil, bound, n + 1
 		case k.m != nil && Match(pattern, k.m.Topic):
-			return k.m, k.at
+			return k.m, k.at, n + 1
 		case n == 1000:
-			return nil, k.at
+			return nil, k.at, n + 1
 		}
 	}
-	return nil, bound
+	return nil, bound, len(y.log) - i + 1
 }
 
 // nextOf returns the next message of history for s, nil when it has looked at some without finding one. more says that there may be
-// others; when there are none, s is live. A newcomer waits for what the loop has yet to distribute: another subscription, which
-// could end before, would bring it.
-func (h *Hub) nextOf(s *subscription) (m *message, more bool) {
+// others; when there are none, s is live. looked is how many it was. A newcomer waits for what the loop has yet to distribute:
+// another subscription, which could end before, would bring it.
+func (h *Hub) nextOf(s *subscription) (m *message, more bool, looked int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	position := s.to.l.position()
@@ -208,7 +214,7 @@ func (h *Hub) nextOf(s *subscription) (m *message, more bool) {
 		end = s.start
 	}
 	bound := min(position, end)
-	m, upTo := h.history.after(s.pattern, s.cursor, bound)
+	m, upTo, looked := h.history.after(s.pattern, s.cursor, bound)
 	s.cursor = max(s.cursor, upTo)
 	s.untold.N += s.missed
 	s.missed = 0
@@ -216,18 +222,18 @@ func (h *Hub) nextOf(s *subscription) (m *message, more bool) {
 	case m == nil && s.cursor >= end:
 		s.from = max(s.start, end)
 		h.caughtUp(s)
-		return nil, false
+		return nil, false, looked
 	case m == nil:
-		return nil, s.cursor < bound
+		return nil, s.cursor < bound, looked
 	case m == m.topic.newest() && h.opts.Retain:
-		return m, true
+		return m, true, looked
 	case s.lasts:
-		return nil, true
+		return nil, true, looked
 	case h.tooOld(m):
 		s.untold.N++
-		return nil, true
+		return nil, true, looked
 	}
-	return m, true
+	return m, true, looked
 }
 
 // forget ends the reading of history.

@@ -135,3 +135,26 @@ func TestNothingMissedButTheRunIsTold(t *testing.T) {
 	_, w := f.subscriber("a", SubscribeOptions{Since: 42, TellMissed: true})
 	f.want(w, `{"missed":0,"reset":true}`)
 }
+
+func TestALongHistoryIsLookedThroughInSeveralTurns(t *testing.T) {
+	const n = 15 * lookMax // more than want has turns, and less than two have
+	f := newFakes(t, Options{History: History{Count: n}})
+	for range n {
+		f.hub.Publish("a/x", nil)
+	}
+	f.publish("b/x", "b")
+	f.publish("c", "c")
+	_, live := f.subscriber("live")
+	c, w := f.open()
+	w.keep = true
+	f.turn(func() {
+		f.hub.Subscribe(c, "c", SubscribeOptions{Since: All})
+		f.hub.Subscribe(c, "b/+", SubscribeOptions{Since: All})
+	})
+	f.publish("live", "1")
+	f.want(live, "1")
+	if got := w.messages(); got != nil {
+		t.Errorf("got %q at once", got)
+	}
+	f.want(w, "b", "c") // c has waited for b
+}

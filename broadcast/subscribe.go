@@ -325,6 +325,14 @@ func (h *Hub) present(p Presence) {
 	}
 }
 
+// presentAll tells Options.Presence of all, even when it panics at one.
+func (h *Hub) presentAll(all []Presence) {
+	if len(all) > 0 {
+		defer h.presentAll(all[1:])
+		h.present(all[0])
+	}
+}
+
 // dropAll ends all subscriptions at once.
 func (u *subscriber) dropAll() {
 	if u.over {
@@ -348,9 +356,7 @@ func (u *subscriber) dropAll() {
 	}
 	u.subs, u.waiting = nil, 0
 	u.l.show()
-	for _, p := range left {
-		h.present(p)
-	}
+	h.presentAll(left)
 }
 
 // Watch sees the events of the connection.

@@ -68,8 +68,7 @@ func Match(pattern, topic string) bool {
 		if p != "+" && p != t {
 			return false
 		}
-		switch {
-		case !pmore || !tmore:
+		if !pmore || !tmore {
 			return pmore == tmore || pmore && prest == "#"
 		}
 		pattern, topic = prest, trest

@@ -227,8 +227,15 @@ func (c *Conn) Finish() {
 func (c *Conn) always(ev Event) {
 	c.sh.Stats.Events++
 	if c.flags&watched != 0 {
+		defer c.pass(ev) // a watcher that panics keeps the end from nobody: the layer has files to close
 		c.rare.watcher.Watch(c, ev)
+		return
 	}
+	c.pass(ev)
+}
+
+// pass gives ev to the protocol layer and to the user's handler.
+func (c *Conn) pass(ev Event) {
 	if c.proto != nil {
 		c.proto(c, ev)
 	}

@@ -6,7 +6,8 @@ type Watcher interface {
 	Watch(c *Conn, ev Event)
 }
 
-// SetWatcher makes w the connection's watcher; nil ends that. There is one at a time: see Watcher.
+// SetWatcher makes w the connection's watcher; nil ends that. There is one at a time, and that of a connection which has
+// subscribed to a broadcast.Hub is the hub's: who sets one looks first whether Watcher is nil.
 func (c *Conn) SetWatcher(w Watcher) {
 	c.check("SetWatcher")
 	if w == nil {

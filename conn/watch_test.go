@@ -6,6 +6,7 @@ import "testing"
 type spy struct {
 	r     *rig
 	close bool // closes the connection at the next event
+	panic bool // at Close
 }
 
 func (s *spy) Watch(c *Conn, ev Event) {
@@ -14,6 +15,9 @@ func (s *spy) Watch(c *Conn, ev Event) {
 		s.r.events = append(s.r.events, "saw-Read")
 	case *Close:
 		s.r.events = append(s.r.events, "saw-Close")
+		if s.panic {
+			panic("on purpose")
+		}
 	}
 	if s.close {
 		c.Close()
@@ -50,4 +54,16 @@ func TestSetWatcherNilEndsIt(t *testing.T) {
 	if r.Watcher() != nil {
 		t.Error("there still is a watcher")
 	}
+}
+
+func TestWatcherThatPanicsAtTheEndKeepsItFromNobody(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	r.SetWatcher(&spy{r: r, panic: true})
+	r.Close()
+	func() {
+		defer func() { recover() }()
+		r.turn()
+		t.Error("the panic got lost")
+	}()
+	r.wantEvents("saw-Close Close:closed locally")
 }

@@ -2,39 +2,18 @@ package conn
 
 import (
 	"errors"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 var (
-	ErrClosed    = errors.New("conn: the connection is closed or closing")
+	// ErrClosed is returned by Write and its like behind Close, Drain, CloseWrite and the end.
+	ErrClosed = errors.New("conn: the connection is closed or closing")
+	// ErrSendLimit is returned by Write and its like when Limits.Send does not allow for more; with CloseOnFull it is in the Error too.
 	ErrSendLimit = errors.New("conn: the send queue is full")
+	// ErrRecvLimit is in the Error of a connection whose handlers have left more than Limits.Recv unread.
 	ErrRecvLimit = errors.New("conn: more unread input than the receive limit allows")
 )
-
-// queue is what waits to be sent. It belongs to a connection only while there is something in it.
-//
-// Bytes given to Write are copied to own. Buffers given to WriteShared are referred to by parts, which then says in what
-// order they and the stretches of own go out; own bytes behind the last part follow at the end.
-type queue struct {
-	own    []byte
-	off    int   // own[:off] is sent
-	placed int   // own[:placed] is accounted for by parts
-	size   int   // bytes in memory, all of them
-	files  int64 // bytes of files
-	parts  []part
-	first  int     // parts[:first] are sent
-	sent   int     // bytes that went through, and that no Write event has told of
-	bundle *bundle // not nil when connections share the queue; then only size is in use
-}
-
-// part is a shared buffer, or a stretch of a file, or, when p and file are nil, the next n bytes of own.
-type part struct {
-	p    []byte
-	n    int
-	file *filePart
-}
 
 // Write queues a copy of p, to be sent at the end of the turn. It never blocks. It returns ErrClosed, or ErrSendLimit
 // when the queue would grow past the send limit; nothing of p is queued then.
@@ -137,21 +116,6 @@ func (c *Conn) writeThrough(q *queue, p []byte) int {
 	q.advance(own)
 	return n - own
 }
-
-// place makes parts account for all bytes of own, before a part that goes behind them.
-func (q *queue) place() {
-	if q.first == len(q.parts) || q.first > 32 && 2*q.first > len(q.parts) { // forget what is sent
-		q.parts = slices.Delete(q.parts, 0, q.first)
-		q.first = 0
-	}
-	if n := len(q.own) - q.placed; n > 0 {
-		q.parts = append(q.parts, part{n: n})
-		q.placed = len(q.own)
-	}
-}
-
-// empty reports whether nothing waits to be sent.
-func (q *queue) empty() bool { return q.size == 0 && q.files == 0 }
 
 // AvailableBuffer returns an empty buffer to append to and to pass to Write at once, which then copies nothing as long
 // as it has not outgrown its capacity.
@@ -367,98 +331,4 @@ func limit(p []byte) []byte {
 		return p[:flushMax]
 	}
 	return p
-}
-
-// fileFirst returns the stretch of a file that is to be sent next, or nil.
-func (q *queue) fileFirst() *filePart {
-	if q.first < len(q.parts) {
-		return q.parts[q.first].file
-	}
-	return nil
-}
-
-// pieces yields the unsent bytes in order, up to those of a file.
-func (q *queue) pieces(yield func([]byte) bool) {
-	off := q.off
-	for _, t := range q.parts[q.first:] {
-		p := t.p
-		if t.file != nil {
-			return
-		}
-		if p == nil {
-			p = q.own[off : off+t.n]
-			off += t.n
-		}
-		if !yield(p) {
-			return
-		}
-	}
-	if off < len(q.own) {
-		yield(q.own[off:])
-	}
-}
-
-// advance marks n bytes as sent.
-func (q *queue) advance(n int) {
-	q.size -= n
-	for n > 0 && q.first < len(q.parts) {
-		t := &q.parts[q.first]
-		k := min(n, t.n)
-		n -= k
-		t.n -= k
-		if t.p == nil {
-			q.off += k
-		} else {
-			t.p = t.p[k:]
-		}
-		if t.n > 0 {
-			return
-		}
-		*t = part{}
-		q.first++
-	}
-	q.off += n
-	q.placed = max(q.placed, q.off)
-}
-
-func (s *Shared) getQueue() *queue {
-	if n := len(s.queues); n > 0 {
-		q := s.queues[n-1]
-		s.queues = s.queues[:n-1]
-		return q
-	}
-	return new(queue)
-}
-
-// putQueue gives back a queue that is empty or no longer wanted.
-func (s *Shared) putQueue(q *queue) {
-	if q.bundle != nil {
-		return
-	}
-	if q.own != nil {
-		s.putBuf(q.own)
-	}
-	clear(q.parts)
-	if cap(q.parts) > 64 {
-		q.parts = nil
-	}
-	*q = queue{parts: q.parts[:0]}
-	if len(s.queues) < poolQueue {
-		s.queues = append(s.queues, q)
-	}
-}
-
-// growOwn makes room for n more bytes in q.own, dropping what is sent.
-func (s *Shared) growOwn(q *queue, n int) {
-	live := q.own[q.off:]
-	if q.off > 0 && len(live)+n <= cap(q.own) && q.off >= len(live) {
-		k := copy(q.own, live)
-		q.own = q.own[:k]
-	} else {
-		bigger := append(s.getBuf(max(len(live)+n, 2*len(live))), live...)
-		s.putBuf(q.own)
-		q.own = bigger
-	}
-	q.placed -= q.off
-	q.off = 0
 }

@@ -17,8 +17,10 @@ import (
 )
 
 var (
+	// ErrClosed is returned behind Close.
 	ErrClosed = errors.New("ctlpair: closed")
-	ErrFull   = errors.New("ctlpair: the queue is full")
+	// ErrFull is returned when as many messages are queued as New was told.
+	ErrFull = errors.New("ctlpair: the queue is full")
 
 	// ErrPanicked is what Call returns when the handling of its message panicked.
 	ErrPanicked = errors.New("ctlpair: the function panicked")
@@ -64,7 +66,8 @@ func New[T any](limit int) (*Pair[T], error) {
 	return &Pair[T]{limit: limit, fds: fds}, nil
 }
 
-// FD returns the descriptor to watch for input. It is readable while messages are queued.
+// FD returns the descriptor to watch for input. It is readable, or about to be, while Len is not 0; of what DrainSome has left it
+// says nothing.
 func (p *Pair[T]) FD() int { return p.fds[0] }
 
 // Send queues msg. It never waits for the loop. It returns ErrFull or ErrClosed, and msg is not queued then. Safe for

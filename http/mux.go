@@ -30,10 +30,11 @@ import (
 // which neither does are in conflict, and the later one is refused. Segments are parted at the slashes of the path as it
 // was sent, and compared percent-decoded.
 //
-// The route is chosen as soon as the head of a request is there. What no pattern matches is answered then: with 405 and Allow when only the method is wrong; with 307 to the path and a
-// slash when there is a pattern for exactly that; with 200 for OPTIONS *; and else with 404. A path with empty, "." or ".."
-// segments is not matched but redirected, with 307, to the one without. 307 is what net/http of Go 1.26 sends, too: it
-// keeps the method, and no client remembers it when the routes have changed.
+// The route is chosen as soon as the head of a request is there. What no pattern matches is answered then: with 405 and
+// Allow when only the method is wrong; with 307 to the path and a slash when there is a pattern for exactly that; with 200
+// for OPTIONS *; and else with 404. A path with empty, "." or ".." segments is not matched but redirected, with 307, to the
+// one without. 307 is what net/http of Go 1.26 sends, too: it keeps the method, and no client remembers it when the routes
+// have changed.
 //
 // Unlike net/http's, a Mux compares hosts without regard to case (RFC 3986 3.2.2), takes %2F in a segment for a part of
 // it, leaves the percent-encoding in a redirect as it was, and refuses patterns that could match no request: those with

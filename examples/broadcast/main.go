@@ -13,7 +13,7 @@
 //	GET /                    a page that shows them live, and publishes
 //
 // A topic has levels, as in "sensors/kitchen/temperature". In a pattern "+" stands for any one level and "#" at the end for any
-// number: in a URL they are %2B and %23. There may be several topic parameters; a message that more than one matches comes once.
+// number: in a URL they are %2B and %23. There may be 32 topic parameters; a message that more than one matches comes once.
 //
 // With since=OFFSET, and with Last-Event-ID, which EventSource sends by itself, a subscriber gets what it missed behind that offset,
 // as far as -history keeps it, and then what is new; since=0 asks for all that is kept. What it cannot get, because history has it

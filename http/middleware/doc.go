@@ -10,9 +10,9 @@
 // The first of Use is the outermost: an access log that is to see what the others refuse comes first, and Recover before
 // what may panic.
 //
-// They are guards (http.Guard): each decides about a request when its head is there, before the body, whatever the
-// handler behind it does then: answer at once, stream, or make a WebSocket of the connection. What package http refuses by
-// itself, malformed requests above all, never comes here; *http.BadRequest tells of it.
+// All but Recover are guards (http.Guard): each decides about a request, or sets fields of its answer, when its head is there,
+// before the body, whatever the handler behind it does then: answer at once, stream, or make a WebSocket of the connection.
+// What package http refuses by itself, malformed requests above all, never comes here; *http.BadRequest tells of it.
 //
 // Constructors panic on settings that cannot work, as http.NewServer does. What they return may be used on several loops,
 // unless it says otherwise.

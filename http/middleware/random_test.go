@@ -118,7 +118,7 @@ func TestRandomRequestsBehindAGuard(t *testing.T) {
 				good++
 			}
 		}
-		for len(in) > 0 || refuseLater || h.waits {
+		for len(in) > 0 || len(g.in) > 0 && !g.done || refuseLater || h.waits {
 			n := min(len(in), 1+r.IntN(2000))
 			g.in = append(g.in, in[:n]...)
 			in = in[n:]

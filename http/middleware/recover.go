@@ -13,10 +13,10 @@ type ErrorLogger interface {
 	Error(msg string, args ...any)
 }
 
-// Recover answers with 500 when a handler panics in an event of a request, and logs the panic with its stack. Fields that were set for the answer
-// before go with it. When there is no request to answer any more, the connection fails with reason conn.Panicked, as it
-// does without Recover. A nil l is the loop's log. A panic in a timer or a Do function, after the handler has returned, is
-// not seen here.
+// Recover answers with 500 when a handler panics in an event of a request, and logs the panic with its stack. Fields that
+// were set for the answer before go with it. When there is no request to answer any more, the connection fails with reason
+// conn.Panicked, as it does without Recover. A nil l is the loop's log. A panic in a timer or a Do function, after the
+// handler has returned, is not seen here.
 func Recover(l ErrorLogger) Middleware {
 	return func(next http.Handler) http.Handler {
 		return func(c *conn.Conn, ev conn.Event) {
