@@ -14,7 +14,7 @@ type History struct {
 	Count int           // messages; 0 keeps none
 	Bytes int           // of messages; 0 is no bound
 	Age   time.Duration // of messages; 0 is no bound
-	Total int           // bytes of all topics together; 64 MiB when 0
+	Total int           // bytes of all topics together, and 200 for each message; 64 MiB when 0
 }
 
 // history is what is kept, and what is known of each topic. It is guarded by Hub.mu.
@@ -90,10 +90,16 @@ func (h *Hub) keep(m *message) {
 	for len(t.log) > most || y.opts.Bytes > 0 && t.bytes > y.opts.Bytes && len(t.log) > y.least() || h.expired(t) {
 		h.evict(t)
 	}
-	for y.bytes > y.opts.Total && len(y.log) > 1 || len(y.log) > 0 && h.expired(y.log[0].m.topic) {
+	for y.held() > y.opts.Total && len(y.log) > 1 || len(y.log) > 0 && h.expired(y.log[0].m.topic) {
 		h.evict(y.log[0].m.topic)
 	}
 }
+
+// messageCost is what a kept message takes besides its data.
+const messageCost = 200
+
+// held returns the memory that Total bounds.
+func (y *history) held() int { return y.bytes + messageCost*(len(y.log)-y.holes) }
 
 // least is how many messages of a topic stay, whatever their size and age.
 func (y *history) least() int {
