@@ -252,3 +252,23 @@ func TestLargeBuffersAreUsedAgain(t *testing.T) {
 		t.Error("what has waited long is in the way of what is used now")
 	}
 }
+
+// What has no bytes is no buffer to keep: a queue gives one back whenever it gets its first.
+func TestThePoolKeepsNothingEmpty(t *testing.T) {
+	r := newRig(t, Limits{}, nil)
+	for range 100 {
+		r.WriteString("x")
+		r.turn()
+	}
+	r.sh.putBuf(nil)
+	kept := len(r.sh.large)
+	for _, class := range r.sh.bufs {
+		kept += len(class)
+	}
+	if kept != 1 {
+		t.Errorf("%d buffers are kept, of one connection that sends a byte at a time", kept)
+	}
+	if b := r.sh.getBuf(0); cap(b) == 0 {
+		t.Error("a buffer without room")
+	}
+}

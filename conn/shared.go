@@ -89,7 +89,7 @@ func NewShared(loop Loop) *Shared {
 
 // class returns the size class whose buffers have room for n bytes, or -1 when n is past the largest.
 func class(n int) int {
-	k := bits.Len(uint(n - 1))
+	k := bits.Len(uint(max(n, 1) - 1))
 	switch {
 	case k <= minClass:
 		return 0
