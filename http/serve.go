@@ -65,19 +65,25 @@ func (s *fileReply) send(name string, f fs.File, info fs.FileInfo, coding string
 		x.extra = append(removeField(x.extra, "Content-Range"), "Content-Range: "...)
 		x.extra = append(ranges[0].AppendContentRange(x.extra, size), "\r\n"...)
 	}
-	if _, err := s.c.Write(x.appendHead(s.c, s.c.AvailableBuffer(), status, ctype, length)); err != nil {
-		f.Close()
+	return s.begin(&t, x.appendHead(s.c, s.c.AvailableBuffer(), status, ctype, length), small)
+}
+
+// begin sends head and either small, which is all that is to be sent of the file, or t, as the client takes it.
+func (s *fileReply) begin(t *transfer, head, small []byte) error {
+	x := s.x
+	if _, err := s.c.Write(head); err != nil {
+		t.f.Close()
 		return err
 	}
 	if small != nil || x.is(isHead) {
-		f.Close()
+		t.f.Close()
 		if _, err := s.c.Write(small); err != nil {
 			s.c.Fail(conn.SendLimit, err) // half an answer cannot be made good
 			return err
 		}
 	} else {
 		t.throttle(s.opts.BytesPerSecond, s.c.Shared().Now)
-		x.file = t
+		x.file = *t
 		x.pump(s.c)
 	}
 	x.answered(s.c)

@@ -365,7 +365,8 @@ func (d *Inflater) match(dst []byte) []byte {
 const slack = maxMatch + 8
 
 // fast is codes without looking at each bit whether it has come and at each byte whether it fits: as long as there are 8
-// bytes of input and slack bytes of room. It ends early at the end of the block.
+// bytes of input and slack bytes of room. It ends early at the end of the block. It is one function because its variables then
+// stay in registers.
 func (d *Inflater) fast(dst []byte) ([]byte, error) {
 	in, bits, nb := d.in, d.bits, d.nb
 	lit, dist := d.lit, d.dist
