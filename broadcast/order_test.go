@@ -60,7 +60,7 @@ func TestOneThatIsCutAgainAndAgainMissesNothing(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			pollers(t, func(t *testing.T, p mgr.Poller) {
 				const ahead = 4000
-				total := many(50_000) // twice by each kind
+				total := many(100_000)
 				r := newRig(t, p, Options{History: History{Count: ahead}}, func(r *rig) { r.sub.TellMissed = true })
 				first := r.hub.Offset()
 				var got atomic.Int64

@@ -64,9 +64,6 @@ func TestSlowSubscribersHoldUpNobodyElse(t *testing.T) {
 	pollers(t, func(t *testing.T, p mgr.Poller) {
 		const readers, size, limit = 45, 1 << 10, 256 << 10
 		total := many(20_000)
-		if p == mgr.Select {
-			total /= 4
-		}
 		r := newRig(t, p, Options{}, func(r *rig) {
 			r.sub = SubscribeOptions{Limit: Limit{10_000, limit}, TellMissed: true}
 		})
