@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/examples/internal/browsertest"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 )
@@ -139,7 +140,7 @@ const arrived = `(window.scripts || 0) + [...document.images].filter((i) => i.co
 
 // A browser loads a page of 100 assets over the few connections that it opens, and from its cache when it comes again.
 func TestChromiumLoadsAPageOf100Assets(t *testing.T) {
-	browser := startBrowser(t)
+	browser := browsertest.Start(t)
 	for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
 		t.Run(p.String(), func(t *testing.T) {
 			dir := t.TempDir()
@@ -216,7 +217,7 @@ async function watch() {
 // A browser that plays a large file asks for ranges of it: it seeks without waiting for what lies between, and goes on where
 // it was when its connection has been cut.
 func TestChromiumSeeksAndResumes(t *testing.T) {
-	browser := startBrowser(t)
+	browser := browsertest.Start(t)
 	for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
 		t.Run(p.String(), func(t *testing.T) {
 			dir := t.TempDir()

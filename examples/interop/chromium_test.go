@@ -3,14 +3,13 @@ package interop
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/seed4930a636/mangusta/examples/internal/browsertest"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
@@ -69,7 +68,7 @@ converse().then(() => window.outcome = "ok", (e) => window.outcome = String(e));
 </script>`
 
 func TestChromiumWithOurServer(t *testing.T) {
-	browser := startBrowser(t)
+	browser := browsertest.Start(t)
 	each(t, []mode{plain, deflate, takeover, window}, func(t *testing.T, p mgr.Poller, m mode) {
 		list := sizes(p)
 		fill := strings.NewReplacer("DEFLATE", fmt.Sprint(m != plain), "LARGEST", fmt.Sprint(list[len(list)-1]))
@@ -91,36 +90,4 @@ func TestChromiumWithOurServer(t *testing.T) {
 			s.wantEnd(code)
 		}
 	})
-}
-
-// startBrowser returns the context of one fresh browser.
-func startBrowser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("SKIPPED, NOT TESTED: there is no chromium here (apt-get install chromium)")
-	}
-	dir, err := os.MkdirTemp("", "mangusta-chromium-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(dir),
-		chromedp.Env("HOME="+dir), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-component-update", true),
-		chromedp.WSURLReadTimeout(time.Minute)) // the first start on a busy machine is slow
-	allocator, freeAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
-		end, stop := context.WithTimeout(ctx, 20*time.Second)
-		if err := chromedp.Cancel(end); err != nil {
-			t.Logf("the browser's end: %v", err)
-		}
-		stop()
-		cancel()
-		freeAllocator()
-		os.RemoveAll(dir) // what the browser may still be writing there is nobody's loss
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start %s: %v", path, err)
-	}
-	return ctx
 }
