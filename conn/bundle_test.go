@@ -44,7 +44,11 @@ func TestConnectionsWithEqualQueuesShareOne(t *testing.T) {
 	g[1].WriteString("and more")
 	g[2].net.room = 6
 	g.turn()
+	if g[0].sh.bundles != [bundleRoots]*queue{} {
+		t.Error("the bundles outlive their turn")
+	}
 	g[0].wantSent("one two one ")
+	g[0].wantEvents("Write12")
 	g[1].wantSent("one two one and more")
 	g[2].wantSent("one tw")
 	g[2].wantEvents("Write6")
