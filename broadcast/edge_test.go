@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -18,18 +19,18 @@ import (
 
 // messages returns the payloads of the frames that w has taken, of more than a handshake.
 func (w *wire) messages() (all []string) {
-	if _, frames, ok := bytes.Cut(w.data, []byte("\r\n\r\n")); ok {
-		w.data = frames
+	if _, frames, ok := bytes.Cut(w.Sent, []byte("\r\n\r\n")); ok {
+		w.Sent = frames
 	}
-	for b := bytes.NewReader(w.data); b.Len() > 0; {
-		//lint:ignore SA1019 the bytes are here already: nobody can make it read more
+	for b := bytes.NewReader(w.Sent); b.Len() > 0; {
+		//lint:ignore SA1019 the bytes are here already: no peer can make it read more
 		f, err := ws.ReadFrame(b)
 		if err != nil {
 			return append(all, err.Error())
 		}
 		all = append(all, string(f.Payload))
 	}
-	w.data = nil
+	w.Sent = nil
 	return all
 }
 
@@ -57,7 +58,7 @@ func (f *fakes) want(w *wire, want ...string) {
 func (f *fakes) subscriber(pattern string, opts ...SubscribeOptions) (*conn.Conn, *wire) {
 	f.t.Helper()
 	c, w := f.open()
-	w.keep = true
+	w.Forget = false
 	f.subscribe(c, pattern, opts...)
 	return c, w
 }
@@ -154,7 +155,7 @@ func TestAFullQueueRefusesAMessageForAllLoops(t *testing.T) {
 	a.want(wa, "0", "1", "2") // the other is full still
 	before := hub.Offset()
 	if x, err := hub.Publish("a/b", nil); err != ErrFull || x != (Receipt{}) || hub.Offset() != before {
-		t.Errorf("%+v, %v, offset %d behind %d", x, err, hub.Offset(), before)
+		t.Errorf("%+v, %v, offset %d after %d", x, err, hub.Offset(), before)
 	}
 	a.publish("a/c", "3")
 	a.want(wa, "3")
@@ -187,6 +188,36 @@ func TestAPanicOfAFilterIsTheLossOfOneMessageForOne(t *testing.T) {
 	f.want(wd, "0", "1", "2")
 }
 
+// Nor does it end a connection, or the reading of history.
+func TestAPanicOfAFilterOfHistoryIsTheLossOfOneMessage(t *testing.T) {
+	f := newFakes(t, Options{History: History{Count: 100}})
+	f.publish("a", "0", "1", "2")
+	c, w := f.subscriber("a", SubscribeOptions{Since: All, Filter: func(m *Message) bool {
+		if string(m.Data) == "1" {
+			panic("on purpose")
+		}
+		return true
+	}})
+	f.want(w, "0", "2")
+	if f.publish("a", "3"); !c.IsOpen() || f.m.Stats().Panics != 1 {
+		t.Errorf("open %v, %d panics", c.IsOpen(), f.m.Stats().Panics)
+	}
+	f.want(w, "3")
+}
+
+func TestWhatCannotTellOfMissedMessagesTellsNothing(t *testing.T) {
+	f := newFakes(t, Options{EncodeMissed: func([]byte, Missed) (websocket.Op, []byte) { panic("on purpose") },
+		Encode: func(b []byte, m *Message) (websocket.Op, []byte) {
+			if string(m.Data) == "bad" {
+				panic("on purpose")
+			}
+			return websocket.Text, append(b, m.Data...)
+		}})
+	_, w := f.subscriber("a", SubscribeOptions{TellMissed: true})
+	f.publish("a", "0", "bad", "1", "2")
+	f.want(w, "0", "1", "2")
+}
+
 func TestAMessageThatCannotBeEncodedIsSkipped(t *testing.T) {
 	f := newFakes(t, Options{Encode: func(b []byte, m *Message) (websocket.Op, []byte) {
 		switch string(m.Data) {
@@ -201,22 +232,23 @@ func TestAMessageThatCannotBeEncodedIsSkipped(t *testing.T) {
 	f.publish("a", "0", "panic", "1", "bad")
 	f.hub.PublishTo(c.ID(), "a", []byte("panic"))
 	f.publish("a", "2")
-	f.want(w, "0", "1", `{"missed":1}`, "2") // of the one that panicked nobody knows more
+	f.want(w, "0", `{"missed":1}`, "1", `{"missed":1}`, "2")
 }
 
-func TestAMessageOverTheSendLimitIsSkippedAndTold(t *testing.T) {
+// A message may go past the send limit, and no connection ends for it.
+func TestAMessageOverTheSendLimitIsSent(t *testing.T) {
 	for _, policy := range []conn.SendPolicy{conn.CloseOnFull, conn.RefuseOnFull} {
 		f := newFakes(t, Options{History: History{Count: 100}})
 		first := f.hub.Offset()
 		f.limits.Send, f.limits.OnFull = 5000, policy
 		o := SubscribeOptions{TellMissed: true}
 		c, w := f.subscriber("a", o)
-		big, fits := strings.Repeat("x", 5000), strings.Repeat("y", 4000)
+		big, fits := strings.Repeat("x", 6000), strings.Repeat("y", 4000)
 		f.publish("a", "0", big, fits, fits, "1")
-		f.want(w, "0", `{"missed":1}`, fits, fits, "1")
+		f.want(w, "0", big, fits, fits, "1")
 		o.Since = first
 		_, w2 := f.subscriber("a", o)
-		f.want(w2, "0", `{"missed":1}`, fits, fits, "1")
+		f.want(w2, "0", big, fits, fits, "1")
 		if !c.IsOpen() {
 			t.Error("the connection was closed")
 		}
@@ -247,7 +279,7 @@ func TestFiltersMaySubscribeAndUnsubscribe(t *testing.T) {
 			f.publish("a", "0", "1", "2")
 		}
 		c, w := f.open()
-		w.keep = true
+		w.Forget = false
 		other, wo := f.subscriber("a")
 		f.subscribe(c, "a", SubscribeOptions{Since: since, Filter: func(m *Message) bool {
 			switch string(m.Data) {
@@ -274,7 +306,7 @@ func TestFiltersMaySubscribeAndUnsubscribe(t *testing.T) {
 		if n := f.hub.Subscribers("a"); n != 0 {
 			t.Error(n, "subscribers")
 		}
-		wo.data = nil
+		wo.Sent = nil
 	}
 }
 
@@ -285,10 +317,52 @@ func TestAnEventStreamThatEndsIsNoSubscriberAnyMore(t *testing.T) {
 		r.publish("a", "0")
 		c.want("0")
 		r.do(func() {
-			r.m.Broadcast(func(c *conn.Conn) { http.End(c) })
+			r.m.Broadcast(func(c *conn.Conn) {
+				if s := http.EventStream(c); s != nil {
+					s.End()
+				}
+			})
 		})
-		r.publish("a", "1")
-		r.until("nobody", func(s Stats) bool { return s.Subscriptions == 0 && s.Lost == 1 })
+		if s := r.hub.Stats(); s.Subscriptions != 0 || s.Lost != 0 {
+			t.Error(s)
+		}
+	})
+}
+
+// Issue 9 C11: subscriptions belong to the request, not to the connection.
+func TestAnEventStreamGetsNothingOfAnotherOfItsConnection(t *testing.T) {
+	pollers(t, func(t *testing.T, p mgr.Poller) {
+		r := newRig(t, p, Options{})
+		c := r.sse("topic=secret", "")
+		var late *conn.Conn
+		r.do(func() {
+			r.m.Broadcast(func(c *conn.Conn) {
+				if s := http.EventStream(c); s != nil {
+					s.End()
+					late = c
+				}
+			})
+		})
+		for { // the end of the first reply
+			line, err := c.r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line == "0\r\n" {
+				break
+			}
+		}
+		c.r.ReadString('\n')
+		io.WriteString(c, "GET /events?topic=b HTTP/1.1\r\nHost: x\r\n\r\n")
+		r.until("a second subscription", func(s Stats) bool { return s.Subscriptions == 1 })
+		r.do(func() {
+			if err := r.hub.Subscribe(late, "secret"); err != http.ErrOutside {
+				t.Error(err)
+			}
+		})
+		r.publish("secret", "for the first")
+		r.publish("b", "1")
+		c.want("1")
 	})
 }
 
@@ -313,6 +387,21 @@ func TestADeliveryAllocatesNothing(t *testing.T) {
 	if s := f.hub.Stats(); s.Delivered != 101*subscribers {
 		t.Errorf("%+v", s)
 	}
+}
+
+func TestAPanicOfPresenceKeepsNobodyFromJoining(t *testing.T) {
+	f := newFakes(t, Options{Presence: func(Presence) { panic("on purpose") }})
+	c, w := f.open()
+	w.Forget = false
+	f.turn(func() {
+		if err := f.hub.Subscribe(c, "a"); err != nil {
+			t.Error(err)
+		}
+		f.hub.Subscribe(c, "b")
+	})
+	f.publish("a", "0")
+	f.publish("b", "1")
+	f.want(w, "0", "1")
 }
 
 func TestAPanicOfPresenceKeepsNoLeavingFromAnybody(t *testing.T) {

@@ -1,20 +1,26 @@
 package broadcast_test
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/seed4930a636/mangusta/broadcast"
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
 // A subscriber gets what is published to the topics of its pattern, from whichever goroutine.
 func Example() {
-	m := manager()
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	hub := broadcast.New(m)
-	visit(m, func(c *conn.Conn, ev conn.Event) {
+	l, err := http.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
 		case *http.Message:
 			websocket.Upgrade(c, ev, nil)
@@ -28,21 +34,45 @@ func Example() {
 				hub.Publish("sensors/attic/temperature", []byte("bye"))
 			}()
 		}
-	}, "/live")
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *websocket.Message:
+			fmt.Printf("%s\n", ev.Data)
+			if string(ev.Data) == "bye" {
+				websocket.CloseWith(c, websocket.CloseNormal, "")
+			}
+		case *conn.Close:
+			m.Close()
+		}
+	}
+	if _, err := websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	m.Run(context.Background())
 	// Output:
-	// /live gets 21.5
-	// /live gets bye
+	// 21.5
+	// bye
 }
 
-// One who comes back says which message was its last.
+// A client that comes back says which message was its last.
 func ExampleHistory() {
-	m := manager()
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	hub := broadcast.NewHub(broadcast.Options{History: broadcast.History{Count: 100, Age: time.Hour}}, m)
 	hub.Publish("news", []byte("one"))
 	last, _ := hub.Publish("news", []byte("two"))
 	hub.Publish("news", []byte("three"))
 	hub.Publish("news", []byte("bye"))
-	visit(m, func(c *conn.Conn, ev conn.Event) {
+	l, err := http.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		if r, ok := ev.(*http.Message); ok {
 			since := broadcast.All
 			if r.Match("/back") {
@@ -51,7 +81,31 @@ func ExampleHistory() {
 			websocket.Upgrade(c, r, nil)
 			hub.Subscribe(c, "news", broadcast.SubscribeOptions{Since: since})
 		}
-	}, "/first", "/back")
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close()
+	for _, path := range []string{"/first", "/back"} {
+		ctx, done := context.WithCancel(context.Background())
+		client := func(c *conn.Conn, ev conn.Event) {
+			switch ev := ev.(type) {
+			case *websocket.Message:
+				fmt.Printf("%s gets %s\n", path, ev.Data)
+				if string(ev.Data) == "bye" {
+					websocket.CloseWith(c, websocket.CloseNormal, "")
+				}
+			case *conn.Close:
+				done()
+			}
+		}
+		if _, err := websocket.Connect(m, "ws://"+l.LocalAddr().String()+path, client, nil); err != nil {
+			fmt.Println(err)
+			return
+		}
+		m.Run(ctx)
+	}
 	// Output:
 	// /first gets one
 	// /first gets two
@@ -63,29 +117,57 @@ func ExampleHistory() {
 
 // With Retain a newcomer gets the last message of each topic first.
 func ExampleOptions_retain() {
-	m := manager()
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	hub := broadcast.NewHub(broadcast.Options{Retain: true}, m)
 	hub.Publish("lamp/kitchen", []byte("kitchen on"))
 	hub.Publish("lamp/attic", []byte("attic on"))
 	hub.Publish("lamp/kitchen", []byte("kitchen off"))
-	visit(m, func(c *conn.Conn, ev conn.Event) {
+	l, err := http.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		if r, ok := ev.(*http.Message); ok {
 			websocket.Upgrade(c, r, nil)
 			hub.Subscribe(c, "lamp/#")
 			hub.Publish("lamp/cellar", []byte("bye"))
 		}
-	}, "/new")
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *websocket.Message:
+			fmt.Printf("%s\n", ev.Data)
+			if string(ev.Data) == "bye" {
+				websocket.CloseWith(c, websocket.CloseNormal, "")
+			}
+		case *conn.Close:
+			m.Close()
+		}
+	}
+	if _, err := websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	m.Run(context.Background())
 	// Output:
-	// /new gets attic on
-	// /new gets kitchen off
-	// /new gets bye
+	// attic on
+	// kitchen off
+	// bye
 }
 
 // A dashboard on a slow phone sees the newest values. It is told how many it has not seen.
 func ExampleSubscribeOptions() {
-	m := manager()
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	hub := broadcast.New(m)
-	visit(m, func(c *conn.Conn, ev conn.Event) {
+	l, err := http.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		if r, ok := ev.(*http.Message); ok {
 			websocket.Upgrade(c, r, nil)
 			hub.Subscribe(c, "#", broadcast.SubscribeOptions{
@@ -106,17 +188,41 @@ func ExampleSubscribeOptions() {
 				w.Close()
 			})
 		}
-	}, "/phone")
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *websocket.Message:
+			fmt.Printf("%s\n", ev.Data)
+			if string(ev.Data) == "bye" {
+				websocket.CloseWith(c, websocket.CloseNormal, "")
+			}
+		case *conn.Close:
+			m.Close()
+		}
+	}
+	if _, err := websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	m.Run(context.Background())
 	// Output:
-	// /phone gets a long story
-	// /phone gets {"missed":9}
-	// /phone gets load 9
-	// /phone gets bye
+	// a long story
+	// {"missed":9}
+	// load 9
+	// bye
 }
 
 // Encode makes the message of the payload and what is known of it.
 func ExampleOptions_encode() {
-	m := manager()
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	hub := broadcast.NewHub(broadcast.Options{
 		Encode: func(b []byte, m *broadcast.Message) (websocket.Op, []byte) {
 			if string(m.Data) == "bye" {
@@ -125,22 +231,46 @@ func ExampleOptions_encode() {
 			return websocket.Text, fmt.Appendf(b, `{"topic":%q,"data":%s}`, m.Topic, m.Data)
 		},
 	}, m)
-	visit(m, func(c *conn.Conn, ev conn.Event) {
+	l, err := http.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		if r, ok := ev.(*http.Message); ok {
 			websocket.Upgrade(c, r, nil)
 			hub.Subscribe(c, "#")
 			hub.Publish("load", []byte("0.5"))
 			hub.Publish("end", []byte("bye"))
 		}
-	}, "/json")
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *websocket.Message:
+			fmt.Printf("%s\n", ev.Data)
+			if string(ev.Data) == "bye" {
+				websocket.CloseWith(c, websocket.CloseNormal, "")
+			}
+		case *conn.Close:
+			m.Close()
+		}
+	}
+	if _, err := websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	m.Run(context.Background())
 	// Output:
-	// /json gets {"topic":"load","data":0.5}
-	// /json gets bye
+	// {"topic":"load","data":0.5}
+	// bye
 }
 
 // In a chat everybody but the author gets a message, and one is greeted alone.
 func ExampleHub_PublishExcept() {
-	m := manager()
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	hub := broadcast.NewHub(broadcast.Options{
 		Presence: func(p broadcast.Presence) {
 			what := "leaves"
@@ -150,7 +280,7 @@ func ExampleHub_PublishExcept() {
 			fmt.Printf("somebody %s %s, %d are there\n", what, p.Pattern, p.Count)
 		},
 	}, m)
-	visit(m, func(c *conn.Conn, ev conn.Event) {
+	l, err := http.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		if r, ok := ev.(*http.Message); ok {
 			websocket.Upgrade(c, r, nil)
 			hub.Subscribe(c, "room/1")
@@ -158,10 +288,30 @@ func ExampleHub_PublishExcept() {
 			hub.PublishExcept(c.ID(), "room/1", []byte("somebody is here"))
 			hub.Publish("room/1", []byte("bye"))
 		}
-	}, "/chat")
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *websocket.Message:
+			fmt.Printf("%s\n", ev.Data)
+			if string(ev.Data) == "bye" {
+				websocket.CloseWith(c, websocket.CloseNormal, "")
+			}
+		case *conn.Close:
+			m.Close()
+		}
+	}
+	if _, err := websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	m.Run(context.Background())
 	// Output:
 	// somebody joins room/1, 1 are there
-	// /chat gets welcome
-	// /chat gets bye
+	// welcome
+	// bye
 	// somebody leaves room/1, 0 are there
 }

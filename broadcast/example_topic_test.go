@@ -35,3 +35,43 @@ func ExampleHub_Stats() {
 	// 3 published, 2 kept, 10 bytes
 	// a 3 2 0
 }
+
+func ExampleJSON() {
+	for _, data := range []string{`{"celsius": 21.5}`, "21.5", "warm", "\xff"} {
+		_, text := broadcast.JSON(nil, &broadcast.Message{Topic: "kitchen", Offset: 7, Data: []byte(data)})
+		fmt.Printf("%s\n", text)
+	}
+	// Output:
+	// {"topic":"kitchen","offset":7,"data":{"celsius": 21.5}}
+	// {"topic":"kitchen","offset":7,"data":21.5}
+	// {"topic":"kitchen","offset":7,"data":"warm"}
+	// {"topic":"kitchen","offset":7,"base64":"/w=="}
+}
+
+// Last-Event-ID comes from the client: it may be anything.
+func ExampleParseSince() {
+	for _, id := range []string{"", "0", "4711", "what?"} {
+		fmt.Println(broadcast.ParseSince([]byte(id)))
+	}
+	fmt.Println("all:", broadcast.All, "unknown:", broadcast.Unknown)
+	// Output:
+	// 0
+	// 1
+	// 4711
+	// 2
+	// all: 1 unknown: 2
+}
+
+// A page of figures shows the topics of the newest messages.
+func ExampleHub_Newest() {
+	hub := broadcast.New()
+	for _, topic := range []string{"a", "b", "c", "a"} {
+		hub.Publish(topic, nil)
+	}
+	for _, t := range hub.Newest(2) {
+		fmt.Println(t.Name, t.Published)
+	}
+	// Output:
+	// a 2
+	// c 1
+}

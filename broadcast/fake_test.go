@@ -3,15 +3,15 @@ package broadcast
 import (
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
-// fakes is a hub on a manager that the test polls, for connections over a transport that is made up.
+// fakes is a hub on a manager that the test polls, for connections over a transport that is made
+// up.
 type fakes struct {
 	t      testing.TB
 	m      *mgr.Manager
@@ -19,10 +19,13 @@ type fakes struct {
 	shared *conn.Shared
 	server *http.Server
 	limits conn.Limits
+	ws     *websocket.Options
 }
 
-func newFakes(t testing.TB, opts Options) *fakes {
-	m, err := mgr.New(mgr.Options{})
+func newFakes(t testing.TB, opts Options) *fakes { return newFakesOn(t, mgr.Options{}, opts) }
+
+func newFakesOn(t testing.TB, o mgr.Options, opts Options) *fakes {
+	m, err := mgr.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,71 +49,29 @@ func (f *fakes) turn(do func()) {
 	}
 }
 
-// wire is the transport of one connection. It takes room bytes, all when that is negative.
-type wire struct {
-	in    string
-	room  int
-	taken int
-	data  []byte
-	keep  bool // in data, what is taken
-}
-
-func (w *wire) Read(_ int, p []byte) (int, error) {
-	if w.in == "" {
-		return -1, unix.EAGAIN
-	}
-	n := copy(p, w.in)
-	w.in = w.in[n:]
-	return n, nil
-}
-
-func (w *wire) Write(_ int, p []byte) (int, error) {
-	if w.room == 0 {
-		return -1, unix.EAGAIN
-	}
-	if w.room > 0 {
-		p = p[:min(len(p), w.room)]
-		w.room -= len(p)
-	}
-	w.taken += len(p)
-	if w.keep {
-		w.data = append(w.data, p...)
-	}
-	return len(p), nil
-}
-
-func (w *wire) Writev(_ int, pieces [][]byte) (n int, err error) {
-	for i, p := range pieces {
-		k, err := w.Write(0, p)
-		if err != nil && i == 0 {
-			return -1, err
-		}
-		if n += max(k, 0); k < len(p) {
-			break
-		}
-	}
-	return n, nil
-}
-
-func (w *wire) CloseWrite(int) error { return nil }
-func (w *wire) Close(int) error      { return nil }
+// wire is the transport of one connection, whose loop is the manager. The bytes that it takes are
+// forgotten unless a test says otherwise.
+type wire struct{ *conntest.Wire }
 
 const upgrade = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 // open makes a WebSocket, which does not read, so that the manager's poller never hears of it.
 func (f *fakes) open() (*conn.Conn, *wire) {
-	w := &wire{in: upgrade, room: -1}
+	w := &wire{conntest.NewWire()}
+	w.Forget = true
+	w.Arrive([]byte(upgrade), nil)
 	c := conn.New(f.shared, 1<<20, conn.NewID(1<<20), w, &f.limits, func(c *conn.Conn, ev conn.Event) {
 		if m, ok := ev.(*http.Message); ok {
-			if err := websocket.Upgrade(c, m, nil); err != nil {
+			if err := websocket.Upgrade(c, m, f.ws); err != nil {
 				f.t.Error(err)
 			}
 		}
 	})
 	f.turn(func() {
 		http.Attach(c, f.server)
-		c.Readable()
+		c.Driver().Readable()
 		c.Pause()
 	})
 	if !websocket.Is(c) {

@@ -6,77 +6,149 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed4930a636/mangusta/conn"
 )
 
-// History bounds what is kept of each topic. The oldest goes first; what is too old is told to nobody, and goes when something is
-// published. The bytes are those of Message.Data; what has been sent to somebody is kept encoded too, as a frame, an event or both.
+// History bounds what is kept of each topic. The oldest goes first. No subscriber is given a
+// message that is too old; it is dropped when something is published.
 type History struct {
 	Count int           // messages; 0 keeps none
-	Bytes int           // of messages; 0 is no bound
+	Bytes int           // of Message.Data; 0 is no bound
 	Age   time.Duration // of messages; 0 is no bound
-	Total int           // bytes of all topics together, and 200 for each message; 64 MiB when 0
+
+	// Total bounds the memory of all topics together, in bytes; by default 64 MiB, or a quarter of
+	// the budget of the hub's first manager (mgr.Options.Memory) if that is less. It is charged to
+	// that budget, and never more than half of it. The data of the messages counts, the frames and
+	// events that have been made of it, the names of the topics, and what a message and a topic
+	// take besides.
+	Total int
 }
 
-// history is what is kept, and what is known of each topic. It is guarded by Hub.mu.
+// history is what is kept, and what is known of each topic. It is guarded by Hub.mu, but for held.
 type history struct {
 	opts   History
 	retain bool
 	max    int // topics
 	topics map[string]*topic
+	list   []*topic
+	names  name   // the root of the tree of their names
+	newest *topic // the topic published to last; the others follow, linked by older
 	log    []kept // of all topics, by offset
+	first  int    // the first message in log: in front of it are holes
 	holes  int    // in log
-	bytes  int
+	bytes  int    // of data
+	scans  uint64 // how many there have been
+	held   atomic.Int64
+	budget *conn.Budget // of the hub
 
+	complete uint64 // every message with a higher offset is in log, or has its hole there
 	lostUpTo uint64 // the highest offset that any topic has lost
 	gone     uint64 // the same of the topics no longer in topics
 	goneLost uint64 // how many messages they lost
 }
 
-// kept is a message in the log, or the hole that one has left.
+// kept is a message in the log, or the hole that one has left: m is nil then.
 type kept struct {
 	at uint64
+	t  *topic
 	m  *message
 }
 
 // topic is what is known of one topic.
 type topic struct {
-	name      string
-	log       []*message
-	bytes     int
-	published uint64
-	skipped   atomic.Uint64
-	last      uint64 // offset
-	lost      uint64 // messages published and no longer kept
-	lostUpTo  uint64 // the offset of the last of them
+	name         string
+	at           *name
+	index        int        // in history.list; -1 when it is forgotten
+	older, newer *topic     // published to before and after this one
+	log          []*message // the one at i is the message number lost+i of the topic
+	bytes        int
+	published    uint64
+	skipped      atomic.Uint64
+	last         uint64 // offset
+	lost         uint64 // messages published and no longer kept
+	lostUpTo     uint64 // the offset of the last of them
+	erased       uint64 // the first so many messages do not count as lost: the topic was deleted after them
+	erasedUpTo   uint64 // likewise those up to this offset
+	scanned      uint64 // the scan that has seen the topic last
 }
 
-func (t *topic) newest() *message {
+func (t *topic) latest() *message {
 	if len(t.log) == 0 {
 		return nil
 	}
 	return t.log[len(t.log)-1]
 }
 
-// topic returns the record of name, nil when there are too many of those about which nothing is kept. keep says that a message
-// is about to be kept in it.
+// search returns the index in t.log of the first message after the offset at.
+func (t *topic) search(at uint64) int {
+	i, _ := slices.BinarySearchFunc(t.log, at+1, func(m *message, at uint64) int { return cmp.Compare(m.at, at) })
+	return i
+}
+
+// These are charged for a message, an encoded form of it, a topic, and a level of its name, besides
+// the bytes of each.
+const (
+	messageCost = 256
+	formCost    = 96
+	topicCost   = 320
+	levelCost   = 160
+)
+
+// memory returns what a topic of that name is charged.
+func memory(name string) int64 {
+	return int64(topicCost + len(name) + levelCost*(1+strings.Count(name, "/")))
+}
+
+// topic returns the record of name, nil when there are too many of those about which nothing is
+// kept. keep says that a message is about to be kept in it.
 func (h *Hub) topic(name string, keep bool) *topic {
 	y := &h.history
-	t := y.topics[name]
-	if t != nil {
+	if t := y.topics[name]; t != nil {
 		return t
 	}
 	for keep && len(y.topics) >= y.max {
-		oldest := y.log[0].m.topic
+		oldest := y.log[y.first].t
 		for range len(oldest.log) {
-			h.evict(oldest)
+			y.evict(oldest)
 		}
 	}
-	if len(y.topics) >= y.max {
+	if !keep && (len(y.topics) >= y.max || y.held.Load()+memory(name) > int64(y.opts.Total)) {
 		return nil
 	}
-	t = &topic{name: strings.Clone(name)}
+	t := &topic{name: strings.Clone(name), index: len(y.list)}
 	y.topics[t.name] = t
+	y.list = append(y.list, t)
+	y.names.insert(t)
+	y.charge(memory(name))
 	return t
+}
+
+// note counts a message for t, and makes t the topic published to last.
+func (y *history) note(t *topic, at uint64) {
+	t.published++
+	t.last = at
+	if y.newest != t {
+		y.unlink(t)
+		t.older = y.newest
+		if t.older != nil {
+			t.older.newer = t
+		}
+		y.newest = t
+	}
+}
+
+func (y *history) unlink(t *topic) {
+	switch {
+	case t.newer != nil:
+		t.newer.older = t.older
+	case y.newest == t:
+		y.newest = t.older
+	}
+	if t.older != nil {
+		t.older.newer = t.newer
+	}
+	t.older, t.newer = nil, nil
 }
 
 // keep adds m, the newest message, and drops what is over the bounds.
@@ -85,21 +157,71 @@ func (h *Hub) keep(m *message) {
 	t.log = append(t.log, m)
 	t.bytes += len(m.Data)
 	y.bytes += len(m.Data)
-	y.log = append(y.log, kept{m.at, m})
+	y.held.Add(int64(m.cost()))
+	m.hold()
+	y.log = append(y.log, kept{m.at, t, m})
 	most := max(y.opts.Count, y.least())
-	for len(t.log) > most || y.opts.Bytes > 0 && t.bytes > y.opts.Bytes && len(t.log) > y.least() || h.expired(t) {
-		h.evict(t)
+	for len(t.log) > most || y.opts.Bytes > 0 && t.bytes > y.opts.Bytes && len(t.log) > y.least() {
+		y.evict(t)
 	}
-	for y.held() > y.opts.Total && len(y.log) > 1 || len(y.log) > 0 && h.expired(y.log[0].m.topic) {
-		h.evict(y.log[0].m.topic)
+	y.shrink()
+	// After a silence many messages are too old at once. They are dropped over several publishes;
+	// readers skip them until then.
+	for range maxExpired {
+		switch {
+		case h.expired(t):
+			y.evict(t)
+		case y.kept() > 0 && h.expired(y.log[y.first].t):
+			y.evict(y.log[y.first].t)
+		default:
+			return
+		}
 	}
 }
 
-// messageCost is what a kept message takes besides its data.
-const messageCost = 200
+// maxExpired bounds the messages that are dropped because of their age when one is published.
+const maxExpired = 100
 
-// held returns the memory that Total bounds.
-func (y *history) held() int { return y.bytes + messageCost*(len(y.log)-y.holes) }
+// shrink drops the oldest messages until Total is kept; the last one stays, whatever its size.
+func (y *history) shrink() {
+	for y.held.Load() > int64(y.opts.Total) && y.kept() > 1 {
+		y.evict(y.log[y.first].t)
+	}
+}
+
+// charge adds n bytes for an encoded form of m. The caller does not hold Hub.mu.
+func (h *Hub) charge(m *message, n int) {
+	if !h.tracking {
+		return
+	}
+	y := &h.history
+	for {
+		was := m.forms.Load()
+		if was < 0 { // it is not kept any more
+			return
+		}
+		if m.forms.CompareAndSwap(was, was+int64(n)+formCost) {
+			break
+		}
+	}
+	// The next Publish makes room anyway. The lock is taken only if memory grows much before that.
+	if total := int64(y.opts.Total); y.charge(int64(n)+formCost) > total+total/16 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		y.shrink()
+	}
+}
+
+// charge adds n bytes to what is held, and returns that.
+func (y *history) charge(n int64) int64 {
+	if y.budget != nil {
+		y.budget.Charge(int(n))
+	}
+	return y.held.Add(n)
+}
+
+// kept returns how many messages are.
+func (y *history) kept() int { return len(y.log) - y.holes }
 
 // least is how many messages of a topic stay, whatever their size and age.
 func (y *history) least() int {
@@ -110,7 +232,13 @@ func (y *history) least() int {
 }
 
 // expired reports whether the oldest message of t is too old to be kept.
-func (h *Hub) expired(t *topic) bool { return len(t.log) > h.history.least() && h.tooOld(t.log[0]) }
+func (h *Hub) expired(t *topic) bool {
+	least := h.history.least()
+	if len(t.log) == 1 && t.log[0].Deleted {
+		least = 0
+	}
+	return len(t.log) > least && h.tooOld(t.log[0])
+}
 
 func (h *Hub) tooOld(m *message) bool {
 	age := h.opts.History.Age
@@ -118,141 +246,106 @@ func (h *Hub) tooOld(m *message) bool {
 }
 
 // evict drops the oldest message of t, and forgets t when it was the only one.
-func (h *Hub) evict(t *topic) {
-	y, m := &h.history, t.log[0]
+func (y *history) evict(t *topic) {
+	m := y.drop(t)
+	t.lostUpTo = m.at
+	y.lostUpTo = max(y.lostUpTo, m.at)
+	y.trim()
+	if len(t.log) == 0 {
+		y.forget(t)
+	}
+}
+
+// erase drops all messages of t, which is deleted at that place. They do not count as lost.
+func (y *history) erase(t *topic, at uint64) {
+	for len(t.log) > 0 {
+		y.drop(t)
+	}
+	t.erased, t.erasedUpTo = t.lost, at-1
+	y.trim()
+}
+
+// find returns the index of m in the log.
+func (y *history) find(m *message) int {
+	i, _ := slices.BinarySearchFunc(y.log, m.at, func(k kept, at uint64) int { return cmp.Compare(k.at, at) })
+	return i
+}
+
+// drop takes the oldest message of t out, and leaves a hole in the log.
+func (y *history) drop(t *topic) *message {
+	m := t.log[0]
 	t.log[0] = nil
 	t.log = t.log[1:]
 	t.bytes -= len(m.Data)
 	t.lost++
-	t.lostUpTo = m.at
-	y.lostUpTo = max(y.lostUpTo, m.at)
 	y.bytes -= len(m.Data)
-	i, _ := slices.BinarySearchFunc(y.log, m.at, func(k kept, at uint64) int { return cmp.Compare(k.at, at) })
-	y.log[i].m = nil
+	if n := m.forms.Swap(-1); n != 0 {
+		y.charge(-n)
+	}
+	y.held.Add(-int64(m.cost()))
+	m.release()
+	y.log[y.find(m)].m = nil
 	y.holes++
-	y.trim()
-	for _, s := range h.behind {
-		if !s.lasts && s.cursor < m.at && m.at <= s.until && Match(s.pattern, t.name) {
-			s.missed++
-		}
-	}
-	if len(t.log) == 0 {
-		delete(y.topics, t.name)
-		y.gone = max(y.gone, t.lostUpTo)
-		y.goneLost += t.lost
-	}
+	return m
 }
 
-// trim takes holes out of the log: those at its front always, others when they are more than half of it.
+func (y *history) forget(t *topic) {
+	delete(y.topics, t.name)
+	t.at.remove()
+	y.unlink(t)
+	last := len(y.list) - 1
+	y.list[t.index] = y.list[last]
+	y.list[t.index].index = t.index
+	y.list[last] = nil
+	y.list = y.list[:last]
+	t.index = -1
+	y.charge(-memory(t.name))
+	y.gone = max(y.gone, t.lostUpTo)
+	y.goneLost += t.lost - t.erased
+}
+
+// reset drops everything.
+func (y *history) reset() {
+	for y.kept() > 0 {
+		y.evict(y.log[y.first].t)
+	}
+	for len(y.list) > 0 {
+		y.forget(y.list[len(y.list)-1])
+	}
+	y.log, y.first, y.holes = nil, 0, 0
+}
+
+// tail is how many of the newest entries of the log stay as holes when their messages are dropped.
+// From the holes a reader learns exactly how many messages it has lost, as long as it is no further
+// back.
+const tail = 1024
+
+// trim removes holes before the tail: those at the front of the log at once, others when more than
+// half of the log is holes.
 func (y *history) trim() {
-	for len(y.log) > 0 && y.log[0].m == nil {
-		y.log = y.log[1:]
-		y.holes--
+	for y.first < len(y.log) && y.log[y.first].m == nil {
+		y.first++
 	}
-	if y.holes > 64 && y.holes > len(y.log)/2 {
-		y.log = slices.DeleteFunc(y.log, func(k kept) bool { return k.m == nil })
-		y.holes = 0
+	if n := min(y.first, len(y.log)-tail); n > 0 {
+		y.complete = max(y.complete, y.log[n-1].at)
+		y.log = y.log[n:]
+		y.first -= n
+		y.holes -= n
 	}
-}
-
-// missedSince returns how many messages that pattern matches have been lost behind offset since, at most.
-func (y *history) missedSince(pattern string, since uint64) uint64 {
-	if y.lostUpTo <= since { // who was away for a short time: all topics need not be asked
-		return 0
-	}
-	var n uint64
-	count := func(lost, upTo uint64) {
-		if upTo > since {
-			n += min(lost, upTo-since)
-		}
-	}
-	count(y.goneLost, y.gone)
-	if isExact(pattern) {
-		if t := y.topics[pattern]; t != nil {
-			count(t.lost, t.lostUpTo)
-		}
-		return n
-	}
-	for _, t := range y.topics {
-		if t.lostUpTo > since && Match(pattern, t.name) {
-			count(t.lost, t.lostUpTo)
-		}
-	}
-	return n
-}
-
-// after returns the first message behind offset cursor, and not behind bound, that pattern matches; nil when there is none. It looks
-// at a bounded number of messages at a time, since nobody can publish meanwhile, and returns the offset up to which it has, and
-// how many it was.
-func (y *history) after(pattern string, cursor, bound uint64) (m *message, upTo uint64, looked int) {
-	if isExact(pattern) {
-		if t := y.topics[pattern]; t != nil {
-			i, _ := slices.BinarySearchFunc(t.log, cursor+1, func(m *message, at uint64) int { return cmp.Compare(m.at, at) })
-			if i < len(t.log) && t.log[i].at <= bound {
-				return t.log[i], t.log[i].at, 1
+	if y.holes > 2*tail && y.holes > len(y.log)/2 {
+		old := y.log[:len(y.log)-tail]
+		for i := len(old) - 1; i >= 0; i-- {
+			if old[i].m == nil {
+				y.complete = max(y.complete, old[i].at)
+				break
 			}
 		}
-		return nil, bound, 1
-	}
-	i, _ := slices.BinarySearchFunc(y.log, cursor+1, func(k kept, at uint64) int { return cmp.Compare(k.at, at) })
-	for n, k := range y.log[i:] {
-		switch {
-		case k.at > bound:
-			return nil, bound, n + 1
-		case k.m != nil && Match(pattern, k.m.Topic):
-			return k.m, k.at, n + 1
-		case n == 1000:
-			return nil, k.at, n + 1
+		n := len(slices.DeleteFunc(old, func(k kept) bool { return k.m == nil }))
+		y.holes -= len(old) - n
+		y.log = slices.Delete(y.log, n, len(old))
+		y.first = min(y.first, n)
+		for y.first < len(y.log) && y.log[y.first].m == nil {
+			y.first++
 		}
 	}
-	return nil, bound, len(y.log) - i + 1
-}
-
-// nextOf returns the next message of history for s, nil when it has looked at some without finding one. more says that there may be
-// others; when there are none, s is live. looked is how many it was. A newcomer waits for what the loop has yet to distribute:
-// another subscription, which could end before, would bring it.
-func (h *Hub) nextOf(s *subscription) (m *message, more bool, looked int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	position := s.to.l.position()
-	end := min(position, s.until)
-	if s.lasts {
-		end = s.start
-	}
-	bound := min(position, end)
-	m, upTo, looked := h.history.after(s.pattern, s.cursor, bound)
-	s.cursor = max(s.cursor, upTo)
-	s.untold.N += s.missed
-	s.missed = 0
-	switch {
-	case m == nil && s.cursor >= end:
-		s.from = max(s.start, end)
-		h.caughtUp(s)
-		return nil, false, looked
-	case m == nil:
-		return nil, s.cursor < bound, looked
-	case m == m.topic.newest() && h.opts.Retain:
-		return m, true, looked
-	case s.lasts:
-		return nil, true, looked
-	case h.tooOld(m):
-		s.untold.N++
-		return nil, true, looked
-	}
-	return m, true, looked
-}
-
-// forget ends the reading of history.
-func (h *Hub) forget(s *subscription) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.caughtUp(s)
-}
-
-// caughtUp ends the reading of history. Hub.mu is held.
-func (h *Hub) caughtUp(s *subscription) {
-	s.behind = false
-	s.to.behind--
-	i := slices.Index(h.behind, s)
-	h.behind = slices.Delete(h.behind, i, i+1)
 }

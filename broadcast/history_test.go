@@ -1,6 +1,8 @@
 package broadcast
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,7 +10,7 @@ import (
 )
 
 func TestHistoryBounds(t *testing.T) {
-	now := int64(0)
+	now, name := int64(0), int(memory("a"))
 	kept := func(h *Hub) (n int) { return h.Stats().Kept }
 	publish := func(h *Hub, topic string, sizes ...int) {
 		for _, n := range sizes {
@@ -28,10 +30,10 @@ func TestHistoryBounds(t *testing.T) {
 		{"bytes", Options{History: History{Count: 9, Bytes: 10}}, func(h *Hub) { publish(h, "a", 4, 4, 4); publish(h, "b", 1) }, 3},
 		{"too large", Options{History: History{Count: 9, Bytes: 10}}, func(h *Hub) { publish(h, "a", 4, 11) }, 0},
 		{"too large, retained", Options{Retain: true, History: History{Count: 9, Bytes: 10}}, func(h *Hub) { publish(h, "a", 4, 11) }, 1},
-		{"total", Options{History: History{Count: 9, Total: 2*messageCost + 10}}, func(h *Hub) { publish(h, "a", 4); publish(h, "b", 4, 4) }, 2},
-		{"total holds for what is retained", Options{Retain: true, History: History{Total: 2*messageCost + 10}},
+		{"total", Options{History: History{Count: 9, Total: 2*messageCost + name + 10}}, func(h *Hub) { publish(h, "a", 4); publish(h, "b", 4, 4) }, 2},
+		{"total holds for what is retained", Options{Retain: true, History: History{Total: 2*messageCost + 2*name + 10}},
 			func(h *Hub) { publish(h, "a", 4); publish(h, "b", 4); publish(h, "c", 4) }, 2},
-		{"total, of small messages", Options{History: History{Count: 99, Total: 5*messageCost + 5}},
+		{"total, of small messages", Options{History: History{Count: 99, Total: 5*messageCost + name + 5}},
 			func(h *Hub) { publish(h, "a", 1, 1, 1, 1, 1, 1, 1, 1) }, 5},
 		{"age", Options{History: History{Count: 9, Age: time.Second}},
 			func(h *Hub) { publish(h, "a", 1, 1); now += int64(time.Minute); publish(h, "b", 1) }, 1},
@@ -60,13 +62,37 @@ func TestHistoryBounds(t *testing.T) {
 	}
 }
 
-// What history loses while somebody reads it is told, in its place.
+// After a silence many messages are too old at once. No publisher has to wait until all of them are
+// gone, and no subscriber gets them.
+func TestOldMessagesGoLittleByLittle(t *testing.T) {
+	now := int64(0)
+	f := newFakes(t, Options{History: History{Count: 10_000, Age: time.Second}})
+	f.hub.clock = func() int64 { return now }
+	for range 1000 {
+		f.publish("a", "old")
+	}
+	now += int64(time.Minute)
+	f.publish("b", "new")
+	if n := f.hub.Stats().Kept; n != 1001-maxExpired {
+		t.Errorf("%d kept", n)
+	}
+	_, w := f.subscriber("#", SubscribeOptions{Since: All})
+	f.want(w, "new")
+	for range 1000/maxExpired - 1 {
+		f.publish("a", "new")
+	}
+	if n := f.hub.Stats().Kept; n != 1000/maxExpired {
+		t.Errorf("%d kept", n)
+	}
+}
+
+// Messages that history loses while a subscriber reads it are told, in their place.
 func TestEvictionDuringCatchUpIsTold(t *testing.T) {
 	f := newFakes(t, Options{History: History{Count: 4}})
 	first := f.hub.Offset()
 	f.publish("a", "0", "1", "2", "3")
 	c, w := f.open()
-	w.keep = true
+	w.Forget = false
 	writer := websocket.Writer(c, websocket.Text)
 	f.turn(func() {
 		writer.Write([]byte("holds up the rest"))
@@ -86,12 +112,13 @@ func TestRetainedMessagesComeOnceToWhoeverAsksTwice(t *testing.T) {
 	f.publish("a", "1", "2")
 	f.publish("b", "3")
 	c, w := f.open()
-	w.keep = true
+	w.Forget = false
 	f.turn(func() { f.hub.Subscribe(c, "a"); f.hub.Subscribe(c, "#"); f.hub.Subscribe(c, "+") })
 	f.want(w, "2", "3")
 }
 
-// The histories of several patterns come as one, or one that is cut in the middle would miss messages by its last offset.
+// The histories of several patterns come as one, or one that is cut in the middle would miss
+// messages by its last offset.
 func TestHistoriesOfSeveralPatternsComeInOrder(t *testing.T) {
 	f := newFakes(t, Options{History: History{Count: 9}})
 	f.publish("a", "0")
@@ -99,7 +126,7 @@ func TestHistoriesOfSeveralPatternsComeInOrder(t *testing.T) {
 	f.publish("a", "2")
 	f.publish("b", "3")
 	c, w := f.open()
-	w.keep = true
+	w.Forget = false
 	f.turn(func() {
 		f.hub.Subscribe(c, "b", SubscribeOptions{Since: All})
 		f.hub.Subscribe(c, "a", SubscribeOptions{Since: All})
@@ -109,12 +136,13 @@ func TestHistoriesOfSeveralPatternsComeInOrder(t *testing.T) {
 	f.want(w, "0", "1", "2", "3", "4", "5")
 }
 
-// One subscription comes to the end of history while messages, which are another's too, still wait for the loop.
+// One subscription comes to the end of history while messages, which are another's too, still wait
+// for the loop.
 func TestCatchingUpKeepsBehindTheLoop(t *testing.T) {
 	f := newFakes(t, Options{History: History{Count: 9}})
 	f.publish("a", "0")
 	c, w := f.open()
-	w.keep = true
+	w.Forget = false
 	writer := websocket.Writer(c, websocket.Text)
 	f.turn(func() {
 		writer.Write([]byte("holds up the rest"))
@@ -123,7 +151,7 @@ func TestCatchingUpKeepsBehindTheLoop(t *testing.T) {
 	})
 	f.want(w, "holds up the rest")
 	f.turn(func() {
-		f.m.AfterFunc(0, func() { // behind the messages of this turn, before what it has to send
+		f.m.AfterFunc(0, func() { // after the messages of this turn, before what it has to send
 			f.hub.Publish("b", []byte("1"))
 			f.hub.Publish("a", []byte("2"))
 			writer.Close()
@@ -139,19 +167,20 @@ func TestNothingMissedButTheRunIsTold(t *testing.T) {
 }
 
 func TestALongHistoryIsLookedThroughInSeveralTurns(t *testing.T) {
-	const n = 15 * lookMax // more than want has turns, and less than two have
-	f := newFakes(t, Options{History: History{Count: n}})
-	for range n {
-		f.hub.Publish("a/x", nil)
+	const n = 3 * turnLooks
+	f := newFakes(t, Options{History: History{Count: 1, Total: 1 << 30}, MaxTopics: 2 * n})
+	for i := range n {
+		f.hub.Publish(fmt.Sprint("a/", i, "/x"), nil)
 	}
-	f.publish("b/x", "b")
+	f.publish("b/b/x", "b")
 	f.publish("c", "c")
 	_, live := f.subscriber("live")
 	c, w := f.open()
-	w.keep = true
+	w.Forget = false
 	f.turn(func() {
 		f.hub.Subscribe(c, "c", SubscribeOptions{Since: All})
-		f.hub.Subscribe(c, "b/+", SubscribeOptions{Since: All})
+		f.hub.Subscribe(c, "+/b/+", SubscribeOptions{Since: All})
+		f.hub.Subscribe(c, "+/+/y", SubscribeOptions{Since: All})
 	})
 	f.publish("live", "1")
 	f.want(live, "1")
@@ -159,4 +188,21 @@ func TestALongHistoryIsLookedThroughInSeveralTurns(t *testing.T) {
 		t.Errorf("got %q at once", got)
 	}
 	f.want(w, "b", "c") // c has waited for b
+}
+
+func TestTheNewestTopics(t *testing.T) {
+	f := newFakes(t, Options{History: History{Count: 1}, MaxTopics: 4})
+	for _, topic := range strings.Fields("a b c a d b e") { // with e, c is forgotten
+		f.publish(topic, "x")
+	}
+	var all []string
+	for _, x := range f.hub.Newest(10) {
+		all = append(all, x.Name)
+	}
+	if got := strings.Join(all, " "); got != "e b d a" {
+		t.Errorf("got %q", got)
+	}
+	if n := len(f.hub.Newest(2)); n != 2 || len(f.hub.Newest(-1)) != 0 || len(f.hub.Topics()) != 4 {
+		t.Errorf("%d of two", n)
+	}
 }

@@ -2,6 +2,7 @@ package broadcast
 
 import (
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/seed4930a636/mangusta/mgr"
@@ -26,7 +27,7 @@ func TestOffsetsRiseByOne(t *testing.T) {
 	first := r.publish("a", "x")
 	for i := range 10 {
 		if x := r.publish(fmt.Sprint(i), "x"); x.Offset != first.Offset+1+uint64(i) {
-			t.Errorf("offset %d behind %d", x.Offset, first.Offset)
+			t.Errorf("offset %d after %d", x.Offset, first.Offset)
 		}
 	}
 }
@@ -107,4 +108,63 @@ func TestWithoutHistoryWhoComesBackIsToldWhatItMayHaveMissed(t *testing.T) {
 	back.want(`{"missed":2}`, "4")
 	foreign.want(`{"missed":3,"reset":true}`, "4")
 	all.want("4")
+}
+
+// An event that EventSource gives to onmessage has no type, so its data has to name the topic.
+func TestEventsAreJSONOfTheDefaultType(t *testing.T) {
+	pollers(t, func(t *testing.T, p mgr.Poller) {
+		for _, tc := range []struct {
+			name   string
+			encode func(b []byte, m *Message) (string, []byte)
+			want   string
+		}{
+			{"default", nil, "id: %d\ndata: {\"topic\":\"a/b\",\"offset\":%[1]d,\"data\":{\"x\":\ndata: 1}}\n\n"},
+			{"own", func(b []byte, m *Message) (string, []byte) { return "t:" + m.Topic, append(b, "own"...) },
+				"id: %d\nevent: t:a/b\ndata: own\n\n"},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				r := newRig(t, p, Options{}, func(r *rig) { r.hub = NewHub(Options{EncodeEvent: tc.encode}, r.m) })
+				c := r.sse("topic=%23", "")
+				x := r.publish("a/b", "{\"x\":\n1}")
+				want := fmt.Sprintf(tc.want, x.Offset)
+				c.r.ReadString('\n') // the size of the chunk
+				b := make([]byte, len(want))
+				if _, err := io.ReadFull(c.r, b); err != nil || string(b) != want {
+					t.Errorf("got %q, %v, want %q", b, err, want)
+				}
+			})
+		}
+	})
+}
+
+func TestAnEventThatCannotBeEncodedIsSkipped(t *testing.T) {
+	r := newRig(t, mgr.Auto, Options{EncodeEvent: func(b []byte, m *Message) (string, []byte) {
+		switch string(m.Data) {
+		case "panic":
+			panic("on purpose")
+		case "bad":
+			return "a\nb", b
+		}
+		return "x", append(b, m.Data...)
+	}}, func(r *rig) { r.sub.TellMissed = true })
+	c := r.sse("topic=a", "")
+	for _, data := range []string{"0", "panic", "1", "bad", "2"} {
+		r.publish("a", data)
+	}
+	c.want("0", `{"missed":1}`, "1", `{"missed":1}`, "2")
+}
+
+func TestParseSince(t *testing.T) {
+	for text, want := range map[string]uint64{"": 0, "0": All, "1": Unknown, "2": Unknown, "12": 12, "abc": Unknown, "-1": Unknown,
+		"18446744073709551615": 1<<64 - 1, "18446744073709551616": Unknown, " 12": Unknown} {
+		if got := ParseSince([]byte(text)); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+	r := newRig(t, mgr.Auto, Options{History: History{Count: 3}}, func(r *rig) { r.sub.TellMissed = true })
+	r.publish("a", "1")
+	for _, since := range []uint64{Unknown, 1<<64 - 1} {
+		c := r.ws(fmt.Sprint("topic=a&since=", since))
+		c.want(`{"missed":0,"reset":true}`, "1")
+	}
 }

@@ -12,7 +12,8 @@ import (
 
 var latency = flag.Bool("hub.latency", false, "measure the latency beside stalled subscribers, with -v")
 
-// TestLatencyBesideStalledSubscribers logs how long a message takes to 45 subscribers, without and with 5 more that never read.
+// TestLatencyBesideStalledSubscribers logs how long a message takes to 45 subscribers, without and
+// with 5 more that never read.
 func TestLatencyBesideStalledSubscribers(t *testing.T) {
 	if !*latency {
 		t.Skip("a measurement: -hub.latency")

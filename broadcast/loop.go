@@ -7,7 +7,8 @@ import (
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// A loop is the hub's half on one manager: the queue in, which Hub.mu guards, and what only the loop's goroutine touches.
+// A loop is the hub's half on one manager: the queue in, which Hub.mu guards, and what only the
+// loop's goroutine touches.
 type loop struct {
 	hub   *Hub
 	m     *mgr.Manager
@@ -17,17 +18,29 @@ type loop struct {
 	queue []*message // queue[next:] wait
 	next  int
 	bytes int
+	ended bool // its manager is closed
 	awake bool // work is going to be called, or is running
 
-	// A batch is what is taken from the queue at a time: found[:ends[0]] are the patterns that match batch[0], and so on. While current
-	// is set, batch[nth] is being distributed, to the subscriptions of found, from number at of node on. They stay where they are
-	// in their lists until the batch is through.
-	batch         []*message
-	found         []*node
-	ends          []int
-	current       *message
-	nth, node, at int
-	holes         []*node // whose lists have subscriptions that are ending
+	// A batch is what is taken from the queue at a time: found[:ends[0]] are the patterns that
+	// match batch[0], and so on. Subscriptions stay where they are in their lists until the batch
+	// is through.
+	batch   []*message
+	found   []*node
+	ends    []int
+	current *message // it is being distributed
+	holes   []*node  // whose lists have subscriptions that are leaving
+
+	// The budget for reading history.
+	looks   int           // in this turn
+	looksAt uint64        // the number of the turn
+	hungry  []*subscriber // that wait for looks, in turn
+	feeding bool          // feed is running
+	feedDue bool          // feed is going to be called
+
+	now        int64 // on Hub.clock, when the batch was begun
+	alarms     alarms
+	alarmTimer *mgr.Timer // of the first of alarms; nil when there is none
+	alarmDue   int64      // its time
 
 	stats loopStats
 }
@@ -38,8 +51,8 @@ func newLoop(h *Hub, m *mgr.Manager, i int) *loop {
 	return l
 }
 
-// One turn hands each subscriber this much at most, and then lets the loop send it: a connection that takes what it gets
-// must not look slow just because several messages came at a time.
+// One turn hands each subscriber this much at most, and then lets the loop send it: a connection
+// that takes what it gets must not look slow just because several messages came at a time.
 const (
 	turnMessages = 256
 	turnBytes    = 32 << 10
@@ -47,7 +60,16 @@ const (
 
 func (l *loop) waiting() int { return len(l.queue) - l.next }
 
-// position returns the offset up to which every message has been distributed here, or was not wanted. Hub.mu is held.
+// newest returns the last message that waits, or nil. Hub.mu is held.
+func (l *loop) newest() *message {
+	if l.waiting() == 0 {
+		return nil
+	}
+	return l.queue[len(l.queue)-1]
+}
+
+// position returns the offset up to which every message has been distributed here, or was not
+// wanted. Hub.mu is held.
 func (l *loop) position() uint64 {
 	switch {
 	case l.current != nil:
@@ -56,7 +78,7 @@ func (l *loop) position() uint64 {
 		return l.hub.seq
 	}
 	m := l.queue[l.next]
-	if m.only != 0 {
+	if m.only != 0 && m.only < aboutLoss {
 		return m.at
 	}
 	return m.at - 1
@@ -80,14 +102,17 @@ func (l *loop) push(m *message) {
 	l.bytes += len(m.Data)
 }
 
-// take makes what one turn should distribute of the queue the batch, and finds the patterns that match. It returns false when
-// nothing is queued. To take one at a time would cost more where others publish all the time, and the lock is never free.
+// take makes what one turn should distribute of the queue the batch, and finds the patterns that
+// match. It returns false when nothing is queued. To take one at a time would cost more where
+// others publish all the time, and the lock is never free.
 func (l *loop) take() bool {
 	h := l.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.blocked > 0 {
+		h.room.Broadcast()
+	}
 	l.batch, l.found, l.ends = l.batch[:0], l.found[:0], l.ends[:0]
-	l.nth, l.node, l.at = 0, 0, 0
 	for bytes := 0; l.waiting() > 0 && len(l.batch) < turnMessages && bytes < turnBytes; l.next++ {
 		m := l.queue[l.next]
 		l.queue[l.next] = nil
@@ -114,52 +139,42 @@ const keepQueue = 1024
 
 // work distributes what is queued, as much as one turn should. It runs on the loop.
 func (l *loop) work() {
-	defer l.again()
-	began := l.hub.clock()
-	l.step()
-	l.stats.fanOut += time.Duration(l.hub.clock() - began)
+	for more := true; more; more = l.again() != nil {
+		began := l.hub.clock()
+		l.now = began
+		if l.take() {
+			l.distribute()
+		}
+		l.stats.fanOut += time.Duration(l.hub.clock() - began)
+	}
 	l.show()
 }
 
-// step distributes a batch, or what a filter that panicked has left of one.
-func (l *loop) step() {
-	if l.current != nil || l.take() {
-		l.distribute()
-	}
-}
-
-// again has work called in the next turn, if something is left. When the manager is closing, or its queue is full, what was
-// accepted goes out now, and nothing is added to it: somebody who goes on publishing must not keep the manager from its end.
-func (l *loop) again() {
+// again has work called in the next turn, if something is left. It returns an error when the
+// manager is closing, or its queue is full: what was accepted goes out now, and nothing is added to
+// it, so that a publisher that goes on cannot keep the manager from its end.
+func (l *loop) again() error {
 	l.hub.mu.Lock()
-	left := l.waiting() > 0 || l.current != nil
-	var err error
-	if left {
-		err = l.m.Do(l.run)
+	defer l.hub.mu.Unlock()
+	l.awake = false
+	if l.waiting() == 0 {
+		return nil
 	}
-	l.awake = left && err == nil
-	l.hub.mu.Unlock()
-	if err != nil {
-		defer l.again()
-		l.step()
-	}
+	return l.wake()
 }
 
 // distribute offers each message of the batch to each subscription that matches it.
 func (l *loop) distribute() {
-	for ; l.nth < len(l.batch); l.nth, l.at = l.nth+1, 0 {
-		m := l.batch[l.nth]
+	node := 0
+	for i, m := range l.batch {
 		l.current = m
-		if m.only != 0 && l.at == 0 {
-			l.at = 1 // not twice, when Encode panics
+		if m.only != 0 {
 			l.toOne(m)
 		}
-		for ; l.node < l.ends[l.nth]; l.node, l.at = l.node+1, 0 {
-			x := l.found[l.node]
-			for l.at < len(x.subs[l.index]) {
-				s := x.subs[l.index][l.at]
-				l.at++
-				s.offer(m)
+		for ; node < l.ends[i]; node++ {
+			x := l.found[node]
+			for at := 0; at < len(x.subs[l.index]); at++ { // a filter may add to them
+				x.subs[l.index][at].offer(m)
 			}
 		}
 	}
@@ -169,14 +184,22 @@ func (l *loop) distribute() {
 	l.fill()
 }
 
-// toOne gives m to the one connection that it is for.
+// toOne gives m to the one connection that it is for, or tells the subscriptions what it is about.
 func (l *loop) toOne(m *message) {
+	switch m.only {
+	case aboutLoss:
+		l.tellLoss(m)
+		return
+	case aboutRestart:
+		l.tellRestart(m)
+		return
+	}
 	u := l.subscriber(l.m.Lookup(m.only))
 	if u == nil {
 		return
 	}
 	for _, s := range u.subs {
-		if !s.ending && Match(s.pattern, m.Topic) {
+		if !s.leaving() && Match(s.pattern, m.Topic) {
 			u.deliver(s, m)
 			return
 		}

@@ -53,8 +53,8 @@ func TestEachSubscriberGetsTheMessagesOfEachPublisherInOrder(t *testing.T) {
 	})
 }
 
-// TestOneThatIsCutAgainAndAgainMissesNothing cuts a subscriber off at random, while somebody publishes, who is at most as far
-// ahead as history reaches.
+// TestOneThatIsCutAgainAndAgainMissesNothing cuts a subscriber off at random, while a publisher
+// runs that is at most as far ahead as history reaches.
 func TestOneThatIsCutAgainAndAgainMissesNothing(t *testing.T) {
 	for _, kind := range []string{"WebSocket", "events"} {
 		t.Run(kind, func(t *testing.T) {
@@ -102,7 +102,8 @@ func TestOneThatIsCutAgainAndAgainMissesNothing(t *testing.T) {
 	}
 }
 
-// Whoever publishes while the manager ends gets an error, or has the message delivered, or there is nobody to deliver it to.
+// A publisher gets an error while the manager ends, or its message is delivered, or there is no
+// subscriber left.
 func TestPublishWhileTheManagerEnds(t *testing.T) {
 	for _, how := range []string{"Close", "Shutdown"} {
 		t.Run(how, func(t *testing.T) {
@@ -189,12 +190,12 @@ func TestSeveralManagers(t *testing.T) {
 	c.want("x")
 }
 
-// Two loops distribute at their own pace: one who comes back to the other may be ahead of it.
+// Two loops distribute at their own pace: a client that comes back to the other may be ahead of it.
 func TestOneThatComesBackToAnotherLoopMissesNothing(t *testing.T) {
 	const ahead, publishers = 4000, 4
 	total := many(40_000)
 	rigs := []*rig{newRig(t, mgr.Epoll, Options{}), newRig(t, mgr.Select, Options{})}
-	hub := NewHub(Options{History: History{Count: 2 * ahead}}, rigs[0].m, rigs[1].m)
+	hub := NewHub(Options{History: History{Count: 2 * ahead}, EncodeEvent: bare}, rigs[0].m, rigs[1].m)
 	for _, r := range rigs {
 		r.do(func() { r.hub, r.sub.TellMissed = hub, true })
 		go r.ws("topic=%23").end() // who keeps the loop busy
@@ -216,7 +217,7 @@ func TestOneThatComesBackToAnotherLoopMissesNothing(t *testing.T) {
 		for n := 1 + d.IntN(100); n > 0 && got < total; n-- {
 			s, err := x.read()
 			if err != nil || s != "x" || x.id != fmt.Sprint(last+1) {
-				t.Fatalf("got %q, %q, %v behind %d after %d cuts", s, x.id, err, last, cuts)
+				t.Fatalf("got %q, %q, %v after %d, with %d cuts", s, x.id, err, last, cuts)
 			}
 			<-room
 			last++

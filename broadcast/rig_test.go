@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,7 +31,8 @@ func pollers(t *testing.T, f func(t *testing.T, p mgr.Poller)) {
 	}
 }
 
-// rig is a hub on a manager that runs, and a server on which /ws and /events subscribe to the patterns of their query.
+// rig is a hub on a manager that runs, and a server on which /ws and /events subscribe to the
+// patterns of their query.
 type rig struct {
 	t    *testing.T
 	m    *mgr.Manager
@@ -38,15 +40,25 @@ type rig struct {
 	addr string
 	sub  SubscribeOptions
 	conn conn.Limits
+	door *Door // that /hub leads to
+
+	lagCode websocket.Code // of websocket.Options
+	log     conn.Logger    // nil is stderr
+	newest  uint64         // the ID of the connection that has subscribed last
+	stop    func()         // ends the loop
 }
 
 // newRig starts one. change may alter the rig before the server listens.
 func newRig(t *testing.T, p mgr.Poller, opts Options, change ...func(*rig)) *rig {
-	m, err := mgr.New(mgr.Options{Poller: p})
+	r := &rig{t: t}
+	m, err := mgr.New(mgr.Options{Poller: p, Log: rigLog{r}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, m: m, hub: NewHub(opts, m)}
+	if opts.EncodeEvent == nil {
+		opts.EncodeEvent = bare
+	}
+	r.m, r.hub = m, NewHub(opts, m)
 	for _, f := range change {
 		f(r)
 	}
@@ -61,17 +73,41 @@ func newRig(t *testing.T, p mgr.Poller, opts Options, change ...func(*rig)) *rig
 		defer close(done)
 		m.Run(ctx)
 	}()
-	t.Cleanup(func() {
+	r.stop = func() {
 		cancel()
 		<-done
 		m.Close()
-	})
+	}
+	t.Cleanup(r.stop)
 	return r
 }
+
+// rigLog is what the manager of a rig logs to: rig.log, or stderr.
+type rigLog struct{ r *rig }
+
+func (l rigLog) Warn(msg string, args ...any) { l.Error(msg, args...) }
+func (l rigLog) Error(msg string, args ...any) {
+	if l.r.log != nil {
+		l.r.log.Error(msg, args...)
+	} else {
+		fmt.Fprintln(os.Stderr, append([]any{msg}, args...)...)
+	}
+}
+
+// bare is an EncodeEvent that makes what a WebSocket gets by default.
+func bare(b []byte, m *Message) (string, []byte) { return m.Topic, append(b, m.Data...) }
 
 func (r *rig) handle(c *conn.Conn, ev conn.Event) {
 	switch ev := ev.(type) {
 	case *http.Message:
+		if ev.Match("/hub") {
+			r.door.Serve(c, ev)
+			return
+		}
+		if ev.Match("/mangusta.*") {
+			Script(c, ev)
+			return
+		}
 		if r.conn != (conn.Limits{}) {
 			c.SetLimits(&r.conn)
 		}
@@ -82,15 +118,16 @@ func (r *rig) handle(c *conn.Conn, ev conn.Event) {
 			since, _ = strconv.ParseUint(string(id), 10, 64)
 		}
 		if ev.Match("/ws") {
-			websocket.Upgrade(c, ev, nil)
+			websocket.Upgrade(c, ev, &websocket.Options{LagCode: r.lagCode})
 		} else {
 			http.StartEvents(c)
 		}
+		r.newest = c.ID()
 		o := r.sub
 		o.Since = since
 		if p, ok := ev.Var("policy"); ok {
 			o.Policy = policyNames[p]
-			// What the kernel holds for a subscriber that does not read is to be little.
+			// The kernel is to hold little for a subscriber that does not read.
 			unix.SetsockoptInt(c.FD(), unix.SOL_SOCKET, unix.SO_SNDBUF, 4096)
 		}
 		for p := range strings.SplitSeq(patterns, ",") {
@@ -149,7 +186,7 @@ func (r *rig) until(what string, ok func(Stats) bool) Stats {
 func (r *rig) idle() Stats {
 	r.t.Helper()
 	s := r.until("an empty queue", func(s Stats) bool { return s.Queued == 0 })
-	r.do(func() {}) // behind the distribution of the last one
+	r.do(func() {}) // after the distribution of the last one
 	r.do(func() {})
 	return s
 }
@@ -161,6 +198,7 @@ type client struct {
 	r      *bufio.Reader
 	events bool
 	id     string // of the last event
+	kind   string // its type
 }
 
 func (r *rig) dial() net.Conn {
@@ -225,7 +263,7 @@ func (c *client) read() (string, error) {
 	case ws.OpClose:
 		code, _ := ws.ParseCloseFrameData(p)
 		return "", fmt.Errorf("close %d", code)
-	case ws.OpPing:
+	case ws.OpPing, ws.OpPong:
 		return c.read()
 	}
 	return string(p), nil
@@ -249,6 +287,7 @@ func (c *client) readEvent() (string, error) {
 			data = value
 		case "":
 			if kind != "" {
+				c.kind = kind
 				return data, nil
 			}
 		}

@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 	"github.com/seed4930a636/mangusta/mgr"
+	"github.com/seed4930a636/mangusta/websocket"
 )
 
 // many is n, or less where that would take long.
 func many(n int) int {
-	if raceEnabled || testing.Short() {
+	if raceEnabled || !exhaustive.On() {
 		return n / 10
 	}
 	return n
@@ -122,7 +124,7 @@ func TestSlowSubscribersHoldUpNobodyElse(t *testing.T) {
 					continue
 				}
 				if got++; number(s) != last+1 {
-					t.Fatalf("%s: message %d behind %d", policy, number(s), last)
+					t.Fatalf("%s: message %d after %d", policy, number(s), last)
 				}
 				last = number(s)
 			}
@@ -175,6 +177,24 @@ func TestCountersOfAPolicyAddUp(t *testing.T) {
 			if skipped != s.Skipped {
 				t.Errorf("%d skipped by topic, %d in all", skipped, s.Skipped)
 			}
+		})
+	}
+}
+
+func TestASlowSubscriberIsClosedWithTheCodeThatWasAskedFor(t *testing.T) {
+	for code, want := range map[websocket.Code]string{0: "close 1013", websocket.ClosePolicy: "close 1008"} {
+		t.Run(want, func(t *testing.T) {
+			pollers(t, func(t *testing.T, p mgr.Poller) {
+				r := newRig(t, p, Options{Subscribe: SubscribeOptions{Limit: Limit{Messages: 20}}}, func(r *rig) { r.lagCode = code })
+				c := r.ws("topic=a&policy=close")
+				for i := 0; r.hub.Stats().Disconnected == 0; i++ {
+					r.publish("a", numbered(i, 1000))
+					r.idle()
+				}
+				if got := c.end(); got != want {
+					t.Errorf("the WebSocket ends with %s, want %s", got, want)
+				}
+			})
 		})
 	}
 }

@@ -7,7 +7,8 @@ import (
 )
 
 var (
-	// ErrBadTopic is returned for a topic that is empty, too long, not UTF-8, or has a wildcard or a control character in it.
+	// ErrBadTopic is returned for a topic that is empty, too long, not UTF-8, or has a wildcard or
+	// a control character in it.
 	ErrBadTopic = errors.New("broadcast: malformed topic")
 	// ErrBadPattern is returned for a pattern that is malformed.
 	ErrBadPattern = errors.New("broadcast: malformed pattern")
@@ -16,10 +17,16 @@ var (
 const (
 	maxTopic  = 1024 // bytes
 	maxLevels = 64
+
+	// Of a pattern with "+" in it. They bound what one match may cost: at the level d of the tree
+	// as many nodes match a topic as there are ways to choose up to maxPlus of d levels, in all
+	// 2379, whatever the subscribers ask for.
+	maxPlus       = 4
+	maxPlusLevels = 12
 )
 
-// ValidTopic reports whether Publish takes topic: 1 to 1024 bytes of UTF-8 without control characters, "+" and "#", in 64
-// levels at most, which are separated by "/" and may be empty.
+// ValidTopic reports whether Publish takes topic: 1 to 1024 bytes of UTF-8 without control
+// characters, "+" and "#", in 64 levels at most, which are separated by "/" and may be empty.
 func ValidTopic(topic string) bool {
 	if topic == "" || len(topic) > maxTopic {
 		return false
@@ -38,15 +45,23 @@ func ValidTopic(topic string) bool {
 	return levels <= maxLevels && (ascii || utf8.ValidString(topic))
 }
 
-// ValidPattern reports whether Subscribe takes pattern: a topic in which levels may be "+", which stands for any one
-// level, and the last one "#", which stands for any number of levels, none too (MQTT 5.0 §4.7.1).
+// ValidPattern reports whether Subscribe takes pattern: a topic in which levels may be "+", which
+// stands for any one level, and the last one "#", which stands for any number of levels, none too
+// (MQTT 5.0 §4.7.1). A pattern with "+" may have 12 levels, and 4 of them may be "+".
 func ValidPattern(pattern string) bool {
-	for rest, more := pattern, true; more; {
+	plus, levels := 0, 0
+	for rest, more := pattern, true; more; levels++ {
 		var level string
 		level, rest, more = strings.Cut(rest, "/")
+		if level == "+" {
+			plus++
+		}
 		if strings.ContainsAny(level, "+#") && (len(level) > 1 || level == "#" && more) {
 			return false
 		}
+	}
+	if plus > maxPlus || plus > 0 && levels > maxPlusLevels {
+		return false
 	}
 	return ValidTopic(wildcards.Replace(pattern))
 }
@@ -72,6 +87,28 @@ func Match(pattern, topic string) bool {
 			return pmore == tmore || pmore && prest == "#"
 		}
 		pattern, topic = prest, trest
+	}
+}
+
+// Covers reports whether pattern matches every topic that other matches, a pattern too. Both must
+// be valid. ("+/#" does not cover "#", although there is no topic that only "#" matches.)
+func Covers(pattern, other string) bool {
+	if other[0] == '$' && (pattern[0] == '+' || pattern[0] == '#') {
+		return false
+	}
+	for {
+		p, prest, pmore := strings.Cut(pattern, "/")
+		if p == "#" {
+			return true
+		}
+		o, orest, omore := strings.Cut(other, "/")
+		if o == "#" || p != "+" && p != o {
+			return false
+		}
+		if !pmore || !omore {
+			return pmore == omore || pmore && prest == "#"
+		}
+		pattern, other = prest, orest
 	}
 }
 

@@ -1,7 +1,9 @@
 package broadcast
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,6 +43,9 @@ func TestValidTopicAndPattern(t *testing.T) {
 		{"+#", false, false},
 		{"+\n", false, false},
 		{deep + "#", false, true},
+		{"+/+/+/+/" + strings.Repeat("a/", 7) + "#", false, true},
+		{"+/+/+/+/+", false, false},
+		{"+/" + strings.Repeat("a/", 11) + "a", false, false},
 	} {
 		if got := ValidTopic(tc.s); got != tc.topic {
 			t.Errorf("ValidTopic(%.40q) = %v", tc.s, got)
@@ -159,6 +164,140 @@ func TestTheTreeFindsWhatMatches(t *testing.T) {
 		}
 		if len(root.kids) > 0 || root.plus != nil || root.hash != nil {
 			t.Fatal("the tree keeps nodes that nobody needs")
+		}
+	}
+}
+
+// nodes counts those of a tree.
+func (n *node) nodes() int {
+	sum := 1
+	for _, kid := range n.kids {
+		sum += kid.nodes()
+	}
+	if n.plus != nil {
+		sum += n.plus.nodes()
+	}
+	if n.hash != nil {
+		sum++
+	}
+	return sum
+}
+
+// A match visits the nodes that match the first levels of its topic. Patterns of "a" and "+" alone
+// make as many of them as there can be for "a/a/a/…": all in the tree.
+func TestAMatchIsBoundedWhateverThePatterns(t *testing.T) {
+	d := rand.New(rand.NewPCG(9, 9))
+	root, taken := &node{}, 0
+	for range 12_000 {
+		levels := make([]string, 1+d.IntN(maxLevels))
+		share := d.IntN(10) // of "+"
+		for i := range levels {
+			levels[i] = "a"
+			if d.IntN(10) < share {
+				levels[i] = "+"
+			}
+		}
+		levels[len(levels)-1] = "z"
+		if p := strings.Join(levels, "/"); ValidPattern(p) {
+			root.find(p).count++
+			taken++
+		}
+	}
+	if n := root.nodes(); taken < 1000 || n > 2*2379+maxLevels {
+		t.Errorf("%d patterns make %d nodes", taken, n)
+	}
+}
+
+// A walk finds the topics that patterns match, each once, also while others come and go between its
+// steps: those that are new it may miss.
+func TestAWalkFindsWhatMatches(t *testing.T) {
+	d := rand.New(rand.NewPCG(5, 5))
+	for range 2000 {
+		var names name
+		topics := map[string]*topic{}
+		add := func() *topic {
+			n := randomLevels(d, words[:4])
+			if d.IntN(3) == 0 { // more kids than fewKids
+				n = string(rune('a'+d.IntN(20))) + "/" + n
+			}
+			if !ValidTopic(n) || topics[n] != nil {
+				return nil
+			}
+			x := &topic{name: n}
+			names.insert(x)
+			topics[n] = x
+			return x
+		}
+		remove := func() *topic {
+			for n, x := range topics {
+				x.at.remove()
+				delete(topics, n)
+				return x
+			}
+			return nil
+		}
+		for range d.IntN(60) {
+			add()
+		}
+		var root node
+		var patterns []string
+		for range 1 + d.IntN(4) {
+			p := randomLevels(d, words)
+			if d.IntN(3) == 0 {
+				p += "/#"
+			}
+			if d.IntN(10) == 0 {
+				p = "#"
+			}
+			if ValidPattern(p) {
+				root.find(p).count++
+				patterns = append(patterns, p)
+			}
+		}
+		if len(patterns) == 0 {
+			continue
+		}
+		must := maps.Clone(topics)
+		found := map[*topic]bool{}
+		changes := d.IntN(2) == 0
+		var w walk
+		w.begin(&root, &names)
+		for {
+			x, more := w.step()
+			if !more {
+				break
+			}
+			if x != nil && found[x] {
+				t.Fatalf("%q: %q was found twice", patterns, x.name)
+			}
+			if x != nil {
+				found[x] = true
+			}
+			if changes {
+				if add(); d.IntN(2) == 0 {
+					if gone := remove(); gone != nil {
+						delete(must, gone.name)
+					}
+				}
+			}
+		}
+		matches := func(n string) bool {
+			return slices.ContainsFunc(patterns, func(p string) bool { return Match(p, n) })
+		}
+		for x := range found {
+			if !matches(x.name) {
+				t.Fatalf("%q: %q was found", patterns, x.name)
+			}
+		}
+		for n, x := range must {
+			if topics[n] == x && matches(n) && !found[x] {
+				t.Fatalf("%q: %q was not found", patterns, n)
+			}
+		}
+		for remove() != nil {
+		}
+		if names.first != nil || names.n != 0 || names.kids != nil {
+			t.Fatal("names are left")
 		}
 	}
 }

@@ -2,8 +2,8 @@ package broadcast
 
 import "strings"
 
-// A node is a level of the patterns that somebody has subscribed to. The tree is guarded by Hub.mu; of subs the list of each
-// loop is changed only on that loop, with mu held, and may be read there without.
+// A node is a level of the patterns that have subscribers. The tree is guarded by Hub.mu; of subs
+// the list of each loop is changed only on that loop, with mu held, and may be read there without.
 type node struct {
 	parent *node
 	level  string           // in parent.kids
@@ -11,7 +11,8 @@ type node struct {
 	plus   *node            // the level "+"
 	hash   *node            // the level "#", which is the last
 	subs   [][]*subscription
-	count  int // of all loops
+	count  int           // of all loops
+	mine   *subscription // in the tree of a reader: the one with the pattern
 }
 
 // child returns the node below n for one level of a pattern, and makes it if it is not there.
@@ -56,7 +57,21 @@ func (n *node) find(pattern string) *node {
 	return n
 }
 
-// prune takes n off the tree, and those above it, as far as nobody needs them.
+// lookup returns the node of pattern; nil if it is not there.
+func (n *node) lookup(pattern string) *node {
+	for more := true; more && n != nil; {
+		var level string
+		level, pattern, more = strings.Cut(pattern, "/")
+		if at := n.slot(level); at != nil {
+			n = *at
+		} else {
+			n = n.kids[level]
+		}
+	}
+	return n
+}
+
+// prune takes n off the tree, and the nodes above it that are needed no more.
 func (n *node) prune() {
 	for n.parent != nil && n.count == 0 && len(n.kids) == 0 && n.plus == nil && n.hash == nil {
 		p := n.parent
@@ -70,8 +85,9 @@ func (n *node) prune() {
 	}
 }
 
-// match appends the nodes whose patterns match topic. The first level of a topic that begins with $ is matched by no wildcard
-// (MQTT 5.0 §4.7.2). The cost grows with the levels of the topic, not with the number of patterns.
+// match appends the nodes whose patterns match topic. The first level of a topic that begins with $
+// is matched by no wildcard (MQTT 5.0 §4.7.2). The cost does not grow with the number of patterns,
+// but for those that match: maxPlus bounds it.
 func (n *node) match(to []*node, topic string) []*node {
 	if topic[0] != '$' {
 		return n.below(to, topic, true)

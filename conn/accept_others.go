@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AcceptFD takes a connection from the listening socket lfd, non-blocking and close-on-exec. Its errors are bare errnos:
-// EAGAIN when no connection waits; EINTR and ECONNABORTED, after which the next one may be there; EMFILE and ENFILE,
-// after which the same one still waits. SetAccepted comes next.
+// AcceptFD takes a connection from the listening socket lfd, non-blocking and close-on-exec. Its
+// errors are bare errnos: EAGAIN when no connection waits; EINTR and ECONNABORTED, after which the
+// next one may be there; EMFILE and ENFILE, after which the same one still waits. SetAccepted comes
+// next.
 func AcceptFD(lfd int) (int, Peer, error) {
 	syscall.ForkLock.RLock() // see socket
 	defer syscall.ForkLock.RUnlock()

@@ -11,10 +11,10 @@ import (
 
 // An Addr says where to listen or what to connect to.
 type Addr struct {
-	Network  string         // "tcp" or "unix"
-	AddrPort netip.AddrPort // tcp
-	AnyStack bool           // tcp without a host: all interfaces, IPv6 and IPv4; AddrPort is then [::]:port
-	Path     string         // unix: a path, or "@name" in Linux's abstract name space
+	Network  string         // "tcp", "sctp", "udp", "unix" or "unixgram"
+	AddrPort netip.AddrPort // of all but the unix sockets
+	AnyStack bool           // without a host: all interfaces, IPv6 and IPv4; AddrPort is then [::]:port
+	Path     string         // of unix sockets: a path, or "@name" in Linux's abstract name space
 }
 
 // ParseAddr reads an address in URL form:
@@ -24,8 +24,11 @@ type Addr struct {
 //	tcp://[fe80::1%25eth0]:80  with a zone, by name or number; a bare % does too
 //	tcp://:80                all interfaces, IPv6 and IPv4
 //	tcp://0.0.0.0:0          all IPv4 interfaces, and a port that the kernel chooses
+//	sctp://127.0.0.1:80      one-to-one SCTP (RFC 6458 §4) where the kernel has it; in all other ways like tcp
 //	unix:///run/x.sock       a path, taken as it stands: no percent-decoding; unix://x.sock is relative
 //	unix://@name             an abstract name, on Linux; a file whose name begins with @ is unix://./@name
+//	udp://127.0.0.1:53       datagrams, in all the forms of tcp
+//	unixgram:///run/x.sock   datagrams, in all the forms of unix
 //
 // Host names other than localhost are refused.
 func ParseAddr(url string) (Addr, error) {
@@ -37,10 +40,19 @@ func ParseAddr(url string) (Addr, error) {
 		problem = "no scheme, want tcp://host:port or unix:///path"
 	case strings.EqualFold(scheme, "tcp"):
 		a, problem = parseTCP(rest)
+	case strings.EqualFold(scheme, "sctp"):
+		a, problem = parseTCP(rest)
+		a.Network = "sctp"
+	case strings.EqualFold(scheme, "udp"):
+		a, problem = parseTCP(rest)
+		a.Network = "udp"
 	case strings.EqualFold(scheme, "unix"):
 		a, problem = parseUnix(rest)
+	case strings.EqualFold(scheme, "unixgram"):
+		a, problem = parseUnix(rest)
+		a.Network = "unixgram"
 	default:
-		problem = fmt.Sprintf("unknown scheme %q, want tcp or unix", scheme)
+		problem = fmt.Sprintf("unknown scheme %q, want tcp, udp, unix or unixgram", scheme)
 	}
 	if problem != "" {
 		return Addr{}, fmt.Errorf("conn: address %q: %s", url, problem)
@@ -69,7 +81,8 @@ func parseTCP(s string) (Addr, string) {
 	return Addr{Network: "tcp", AddrPort: netip.AddrPortFrom(ip, uint16(n))}, ""
 }
 
-// splitHostPort leaves the brackets of an IPv6 address on host. port is never empty when there is no problem.
+// splitHostPort leaves the brackets of an IPv6 address on host. port is never empty when there is
+// no problem.
 func splitHostPort(s string) (host, port, problem string) {
 	if i := strings.IndexByte(s, '/'); i >= 0 {
 		return "", "", fmt.Sprintf("unexpected %q after the port", s[i:])
@@ -124,7 +137,8 @@ func parseHost(host string) (netip.Addr, string) {
 	if !zoned {
 		return ip, ""
 	}
-	// RFC 6874 §2: in a URL the % before the zone is written %25. "%25" with nothing behind it is zone 25, unencoded.
+	// RFC 6874 §2: in a URL the % before the zone is written %25. "%25" with nothing after it is
+	// zone 25, unencoded.
 	if len(zone) > 2 && strings.HasPrefix(zone, "25") {
 		zone = zone[2:]
 	}
@@ -141,8 +155,8 @@ func validZone(zone string) bool {
 	})
 }
 
-// sunPath is the size of sun_path, in which a path has a NUL at its end and an abstract name one at its start:
-// 108 bytes on Linux, 104 on the BSDs.
+// sunPath is the size of sun_path, in which a path has a NUL at its end and an abstract name one at
+// its start: 108 bytes on Linux, 104 on the BSDs.
 const sunPath = len(unix.RawSockaddrUnix{}.Path)
 
 func parseUnix(path string) (Addr, string) {
@@ -162,10 +176,27 @@ func parseUnix(path string) (Addr, string) {
 // String gives the URL from which ParseAddr makes a again.
 func (a Addr) String() string {
 	switch {
-	case a.Network == "unix":
-		return "unix://" + a.Path
+	case a.local():
+		return a.Network + "://" + a.Path
 	case a.AnyStack:
-		return "tcp://:" + strconv.Itoa(int(a.AddrPort.Port()))
+		return a.scheme() + "://:" + strconv.Itoa(int(a.AddrPort.Port()))
 	}
-	return "tcp://" + strings.Replace(a.AddrPort.String(), "%", "%25", 1)
+	s := a.AddrPort.String()
+	if before, zone, ok := strings.Cut(s, "%"); ok {
+		s = before + "%25" + zone
+	}
+	return a.scheme() + "://" + s
 }
+
+func (a Addr) scheme() string {
+	if a.Network == "" {
+		return "tcp"
+	}
+	return a.Network
+}
+
+// local reports whether a is that of a unix socket.
+func (a Addr) local() bool { return a.Network == "unix" || a.Network == "unixgram" }
+
+// Datagrams reports whether a is one for datagrams: udp or unixgram.
+func (a Addr) Datagrams() bool { return a.Network == "udp" || a.Network == "unixgram" }

@@ -6,8 +6,8 @@ type Buffer struct {
 	off int // buf[:off] has been discarded
 }
 
-// Bytes returns the unread bytes, valid until the handler returns or Discard is called. A protocol layer may change
-// them in place (unmasking, dechunking).
+// Bytes returns the unread bytes, valid until the handler returns or Discard is called. A protocol
+// layer may change them in place (unmasking, dechunking).
 func (b *Buffer) Bytes() []byte { return b.buf[b.off:] }
 
 // Len returns the number of unread bytes.

@@ -2,10 +2,11 @@ package conn
 
 import "golang.org/x/sys/unix"
 
-// A broadcast queues the same few buffers on thousands of connections. Those that had nothing else to send then have equal
-// queues, so they share one: a bundle. It costs a connection a pointer, and its bytes are joined for the system call once for
-// all. A bundle never changes. One more shared buffer leads to the bundle that is longer by that, which remembers who asked
-// last; anything else, and a short write, makes a queue of the connection's own.
+// A broadcast queues the same few buffers on thousands of connections. Connections that had nothing
+// else to send then have equal queues, so they share one: a bundle. It costs a connection a
+// pointer, and its bytes are joined for the system call once for all. A bundle never changes. One
+// more shared buffer leads to the bundle that is longer by that, which remembers which connections
+// asked last; anything else, and a short write, makes a queue of the connection's own.
 type bundle struct {
 	before *queue // nil, or the bundle that this one prolongs
 	p      []byte
@@ -18,7 +19,8 @@ const (
 	bundleRoots = 4        // kinds of buffers that one broadcast sends: plain and compressed messages, events
 )
 
-// bundleOf returns the bundle of what q, nil or a bundle, holds and of p. It returns nil when they are to have no bundle.
+// bundleOf returns the bundle of what q, nil or a bundle, holds and of p. It returns nil when they
+// are to have no bundle.
 func (s *Shared) bundleOf(q *queue, p []byte) *queue {
 	if q == nil {
 		if len(p) > bundleMax {
@@ -45,9 +47,10 @@ func (s *Shared) bundleOf(q *queue, p []byte) *queue {
 	return b
 }
 
-// Settled says that all connections are at rest: those that queue something now do not share with what was queued before. It
-// is for the loop.
+// Settled says that all connections are at rest: those that queue something now do not share with
+// what was queued before, and the budget is told what they hold. It is for the loop.
 func (s *Shared) Settled() {
+	s.tell()
 	if s.nextBundle > 0 {
 		s.bundles, s.nextBundle = [bundleRoots]*queue{}, 0
 	}
@@ -99,25 +102,29 @@ func (c *Conn) ownQueue() *queue {
 	return c.out
 }
 
-// flushBundle sends the bundle q, which is what is queued.
-func (c *Conn) flushBundle(q *queue) {
+// flushBundle sends the bundle q, which is what is queued. It returns how many bytes have been
+// sent.
+func (c *Conn) flushBundle(q *queue) int {
 	asked, n, err := c.send(q.bytes())
 	for err == unix.EINTR {
 		asked, n, err = c.send(q.bytes())
 	}
 	c.took(n)
 	switch {
+	case err == ErrSubmitted:
+		c.flags |= blocked | submitted // a bundle never changes
 	case err != nil && err != unix.EAGAIN:
-		c.Fail(ErrnoReason(err), err)
+		c.broken(err)
 	case n == asked:
 		c.out = nil
+		if c.flags&holding != 0 {
+			c.flags |= blocked
+		}
 	default:
 		c.flags |= blocked
 		if n > 0 {
 			c.ownQueue().advance(n)
 		}
 	}
-	if n > 0 {
-		c.afterWrite(n)
-	}
+	return n
 }

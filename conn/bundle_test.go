@@ -1,10 +1,13 @@
-package conn
+package conn_test
 
 import (
 	"bytes"
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 )
 
 // group is some rigs on one loop.
@@ -12,19 +15,23 @@ type group []*rig
 
 func newGroup(t *testing.T, n int) group {
 	var g group
-	sh := NewShared(&fakeLoop{})
+	loop := conntest.NewLoop()
 	for range n {
-		r := newRig(t, Limits{}, nil)
-		r.sh = sh
-		r.loop = sh.Loop.(*fakeLoop)
-		g = append(g, r)
+		g = append(g, rigOf(t, conntest.Options{Loop: loop}, nil))
 	}
 	return g
 }
 
-func (g group) turn() {
-	g[0].turn()
-	g[0].sh.Settled()
+func (g group) settle() {
+	g[0].t.Helper()
+	g[0].Settle()
+}
+
+func (g group) conns() (all []*conn.Conn) {
+	for _, r := range g {
+		all = append(all, r.Conn)
+	}
+	return all
 }
 
 func TestConnectionsWithEqualQueuesShareOne(t *testing.T) {
@@ -35,52 +42,75 @@ func TestConnectionsWithEqualQueuesShareOne(t *testing.T) {
 			r.WriteShared(p)
 		}
 	}
-	if g[0].out != g[1].out || g[1].out != g[2].out {
+	if !conn.SameQueue(g[0].Conn, g[1].Conn) || !conn.SameQueue(g[1].Conn, g[2].Conn) {
 		t.Error("the queues are not shared")
 	}
 	if n := g[1].Pending(); n != 12 {
 		t.Errorf("%d bytes are pending, want 12", n)
 	}
 	g[1].WriteString("and more")
-	g[2].net.room = 6
-	g.turn()
-	if g[0].sh.bundles != [bundleRoots]*queue{} {
+	g[2].Wire.Room = 6
+	g.settle()
+	if conn.HasBundles(g[0].Loop.Shared) {
 		t.Error("the bundles outlive their turn")
 	}
-	g[0].wantSent("one two one ")
-	g[0].wantEvents("Write12")
-	g[1].wantSent("one two one and more")
-	g[2].wantSent("one tw")
-	g[2].wantEvents("Write6")
+	g[0].WantSent("one two one ")
+	g[0].WantEvents("Write 12")
+	g[1].WantSent("one two one and more")
+	g[2].WantSent("one tw")
+	g[2].WantEvents("Write 6")
 	g[2].writable(-1)
-	g[2].wantSent("one two one ")
+	g[2].WantSent("o one ")
+}
+
+// To join the pieces of a longer bundle would copy them for nothing: they go out as they are.
+func TestABundleIsBounded(t *testing.T) {
+	g := newGroup(t, 2)
+	p, last := make([]byte, conn.BundleMax), []byte("x")
+	for _, r := range g {
+		r.WriteShared(p)
+	}
+	if !conn.SameQueue(g[0].Conn, g[1].Conn) {
+		t.Error("a queue that just fits is not shared")
+	}
+	for _, r := range g {
+		r.WriteShared(last)
+	}
+	if conn.SameQueue(g[0].Conn, g[1].Conn) {
+		t.Error("a queue that is too long is shared")
+	}
+	g.settle()
+	for _, r := range g {
+		r.WantSent(string(p) + "x")
+	}
 }
 
 func TestBundleWaitsForRoom(t *testing.T) {
 	g := newGroup(t, 2)
 	for _, r := range g {
-		r.net.room = 0
+		r.Wire.Room = 0
 		r.WriteShared([]byte("first "))
 	}
-	g.turn()
+	g.settle()
 	for _, r := range g {
 		r.WriteShared([]byte("second"))
 	}
-	g.turn()
+	g.settle()
 	g[0].writable(-1)
-	g[0].wantSent("first second")
-	g[1].wantSent("")
+	g[0].WantSent("first second")
+	g[1].WantSent("")
 	g[1].WriteShared([]byte("!"))
 	g[1].writable(3)
-	g[1].wantSent("fir")
+	g[1].WantSent("fir")
 	g[1].writable(-1)
-	g[1].wantSent("first second!")
+	g[1].WantSent("st second!")
 }
 
-// TestBundlesSendWhatWasQueued does random things to connections that share queues, and compares with what each was given.
+// TestBundlesSendWhatWasQueued does random things to connections that share queues, and compares
+// with what each was given.
 func TestBundlesSendWhatWasQueued(t *testing.T) {
 	var frames [][]byte // of more kinds than there are roots
-	for i, n := range []int{1, 10, 100, 1000, 5000, 20_000, bundleMax + 1} {
+	for i, n := range []int{1, 10, 100, 1000, 5000, 20_000, conn.BundleMax + 1} {
 		frames = append(frames, bytes.Repeat([]byte{'a' + byte(i)}, n))
 	}
 	for seed := range uint64(40) {
@@ -95,7 +125,7 @@ func TestBundlesSendWhatWasQueued(t *testing.T) {
 					r.WriteString("own")
 					want[i].WriteString("own")
 				case 1:
-					r.net.room = rnd.IntN(100)
+					r.Wire.Room = rnd.IntN(100)
 				case 2:
 					r.writable(rnd.IntN(1000))
 				default:
@@ -104,7 +134,7 @@ func TestBundlesSendWhatWasQueued(t *testing.T) {
 				}
 			}
 			if rnd.IntN(3) == 0 {
-				g.turn()
+				g.settle()
 			}
 		}
 		for i, r := range g {
@@ -114,7 +144,7 @@ func TestBundlesSendWhatWasQueued(t *testing.T) {
 				}
 				r.writable(-1)
 			}
-			if string(r.net.sent) != want[i].String() {
+			if string(r.Wire.Sent) != want[i].String() {
 				t.Fatalf("seed %d: connection %d sent other bytes than it was given", seed, i)
 			}
 		}

@@ -1,18 +1,20 @@
 package conn
 
 import (
+	"math"
 	"net/netip"
 	"sync/atomic"
 	"time"
 )
 
-// A Conn is one connection or one listener on a loop. All its methods but ID belong to the loop's goroutine: call them
-// from handlers, timers and functions given to Manager.Do.
+// A Conn is one connection or one listener on a loop. All its methods but ID belong to the loop's
+// goroutine: call them from handlers, timers and functions given to Manager.Do.
 type Conn struct {
 	// Data is the user's own.
 	Data any
 
-	// Recv holds the bytes that have arrived and that no handler has discarded yet.
+	// Recv holds the bytes that have arrived and that no handler has discarded yet. It is a field,
+	// so the checked mode (mgr.Options.Checked) does not see that it is used off the loop.
 	Recv Buffer
 
 	sh      *Shared
@@ -27,6 +29,7 @@ type Conn struct {
 	id         uint64
 	lastActive int64 // when the last byte came or went; the clock is Shared.Now
 	lastSent   int64 // when the kernel last took bytes, or the queue became non-empty
+	stoppedAt  int64 // when reading stopped, with the flag stopped
 	deadline   int64 // of SetDeadline, 0 when none
 
 	remote Peer
@@ -35,6 +38,7 @@ type Conn struct {
 	state  state
 	reason Reason
 	want   Interest // what the poller watches
+	ending ending   // of finish
 }
 
 // rare holds what most connections never have.
@@ -42,7 +46,24 @@ type rare struct {
 	err     error
 	dump    func(way string, p []byte) // see SetHexdump
 	watcher Watcher
-	expect  int // see ExpectInput
+	expect  int    // see ExpectInput
+	charged int    // see Layer.Charge
+	overdue error  // see Driver.Overdue
+	grams   *grams // of a datagram socket: see NewDatagram
+
+	aside  *aside  // see SetAncillary and SetUrgent
+	layer  Layered // the transport, with the flag layered
+	secure int64   // when the handshake must be over; before it begins, how long it may take
+
+	stepDue    bool     // the handshake has something to do
+	acceptDue  bool     // fire Accept when the handshake is over
+	connectDue bool     // fire Connect when the handshake is over
+	readMuch   bool     // what the transport holds is left to the next turn
+	cut        bool     // see Layer.Cut
+	endGiven   bool     // the loop has handed in the end of the stream, and nothing is to be read now
+	ready      Interest // see NewReady
+	given      int32    // bytes in Recv that the loop has handed in, and that no Read has told of
+	layerHolds int32    // what the transport holds, as far as it is counted
 }
 
 // state is the phase of a connection; phases only ever advance.
@@ -66,7 +87,8 @@ const (
 	halfOpen                      // EOF does not drain
 	blocked                       // the last write was short: wait for the poller to say writable
 	aboveHigh                     // the queue has been above its high-water mark
-	congested                     // the queue is above half its limit: no input until it is down to a quarter
+	congested                     // the queue has reached its high-water mark, and is not down to half of it
+	stopped                       // the poller has been told that the gate is shut: see gate.go
 	lent                          // Recv is a view of the loop's read buffer
 	redeliver                     // fire Read for what is unread already
 	polls                         // SetPoll(true)
@@ -77,6 +99,18 @@ const (
 	tracing                       // rare.dump is set
 	connecting                    // Dial has begun, and the connection does not stand yet
 	watched                       // rare.watcher is set
+	noStream                      // no stream of bytes: only watched (rare.ready), or of datagrams (rare.grams)
+	lost                          // other code has closed the descriptor: it is not ours to close
+	spare                         // see Layer.SetSpare
+	rationed                      // Ration: the loop wants no input while memory is scarce
+	layered                       // the transport is rare.layer: see layered.go
+	holding                       // it holds output: Unsent is not 0
+	securing                      // its handshake is not over: no byte is read or sent
+	computing                     // the handshake goes on when Layer.Computed is called
+	submits                       // writes complete later: see Driver.Submits
+	submitted                     // one is under way
+	unusable                      // the protocol of the transport has failed: nothing of the queue is sent
+	beside                        // news may come beside the bytes: rare.aside reads
 )
 
 // Interest is what a poller watches a descriptor for.
@@ -85,10 +119,12 @@ type Interest uint8
 const (
 	In  Interest = 1 << iota // readable, end of file or error
 	Out                      // writable
+	Pri                      // urgent data, or what poll(2) calls exceptional: POLLPRI
 )
 
-// New makes a connection over fd, which must be non-blocking. It is for the loop: programs use Manager.Listen,
-// Manager.Connect and Manager.Wrap. tr moves the bytes; h gets the events.
+// New makes a connection over fd, which must be non-blocking. It is for the loop: programs use
+// Manager.Listen, Manager.Connect and Manager.Wrap. tr moves the bytes; h gets the events. With the
+// fd -1 there is no descriptor yet: see Driver.Attach.
 func New(sh *Shared, fd int, id uint64, tr Transport, limits *Limits, h Handler) *Conn {
 	c := &Conn{sh: sh, fd: int32(fd), id: id, tr: tr, limits: limits, handler: h, lastActive: sh.Now}
 	c.noteDeadline()
@@ -102,63 +138,50 @@ func NewListener(sh *Shared, fd int, id uint64, tr Transport, limits *Limits, h 
 	return c
 }
 
-// Begin fires Open and has the connection watched from the end of the turn on. The loop calls it once.
-func (c *Conn) Begin() {
+// begin fires Open and has the connection watched from the end of the turn on. The loop calls it
+// once.
+func (c *Conn) begin() {
 	c.touch()
-	c.always(Open{}) // even when the layer, or Setup, turns the connection away: Close never comes without it
+	if c.flags&(securing|connecting) == securing {
+		c.beginHandshake()
+	}
+	c.always(&Open{}) // even when the layer, or Setup, turns the connection away: Close never comes without it
 }
 
 // ID returns the connection's number, which is never used again. Safe for concurrent use.
 func (c *Conn) ID() uint64 { return c.id }
 
-// FD returns the descriptor. It stays the loop's: do not close it.
+// FD returns the descriptor, or -1 while an outbound connection has none yet. It stays the loop's:
+// do not close it.
 func (c *Conn) FD() int { return int(c.fd) }
-
-// Shared returns what the connections of this loop have in common.
-func (c *Conn) Shared() *Shared { return c.sh }
 
 // IsListener reports whether c is a listener.
 func (c *Conn) IsListener() bool { return c.flags&listening != 0 }
 
 // IsOpen reports whether the connection takes Writes: neither draining nor closing.
-func (c *Conn) IsOpen() bool { return c.state == open }
+func (c *Conn) IsOpen() bool { c.check("IsOpen"); return c.state == open }
 
-// IsClosed reports whether Close has been called or the Close event fired: no further event but Error and Close comes.
-func (c *Conn) IsClosed() bool { return c.state >= closing }
-
-// Finished reports whether the Close event has been fired.
-func (c *Conn) Finished() bool { return c.state == closed }
+// IsClosed reports whether Close has been called or the Close event fired: no further event but
+// Error and Close comes.
+func (c *Conn) IsClosed() bool { c.check("IsClosed"); return c.state >= closing }
 
 // Reason returns why the connection ends, as far as it is known.
 func (c *Conn) Reason() Reason { return c.reason }
 
-// PeerDone reports whether the peer has finished sending.
-func (c *Conn) PeerDone() bool { return c.flags&eof != 0 }
-
-// Handler returns the user's handler.
-func (c *Conn) Handler() Handler { return c.handler }
-
 // SetHandler makes h the user's handler from the next event on.
 func (c *Conn) SetHandler(h Handler) { c.check("SetHandler"); c.handler = h }
 
-// SetProtocol puts a protocol layer on the connection: h sees each event before the user's handler, and state is what
-// ProtocolState returns to it. A nil h takes the layer off.
+// SetProtocol puts a protocol layer on the connection: h sees each event before the user's handler,
+// and state is what ProtocolState returns to it. A nil h takes the layer off.
 func (c *Conn) SetProtocol(h Handler, state any) {
 	c.check("SetProtocol")
 	c.proto, c.pstate = h, state
+	c.flags &^= spare
 }
 
-// HasProtocol reports whether a protocol layer sits on the connection.
-func (c *Conn) HasProtocol() bool { return c.proto != nil }
-
-// ProtocolState returns the state given to SetProtocol or SetProtocolState.
-func (c *Conn) ProtocolState() any { return c.pstate }
-
-// SetProtocolState replaces the protocol layer's state: layers hold one only while they need it.
-func (c *Conn) SetProtocolState(state any) { c.check("SetProtocolState"); c.pstate = state }
-
-// Fire gives ev to the protocol layer, then to the user's handler, unless the connection is closing. It is for the loop.
-func (c *Conn) Fire(ev Event) {
+// fire gives ev to the protocol layer, then to the user's handler, unless the connection is
+// closing. It is for the loop.
+func (c *Conn) fire(ev Event) {
 	if c.state >= closing {
 		return
 	}
@@ -180,16 +203,8 @@ func (c *Conn) Fire(ev Event) {
 	}
 }
 
-// Emit gives ev, an event of a protocol layer, to the user's handler alone, unless the connection is closing.
-func (c *Conn) Emit(ev Event) {
-	if c.state >= closing || c.handler == nil {
-		return
-	}
-	c.sh.Stats.Events++
-	c.handler(c, ev)
-}
-
-// SetPoll asks for a Poll event each turn of the loop, or ends that. The connections of a listener inherit its choice.
+// SetPoll asks for a Poll event each turn of the loop, or ends that. The connections of a listener
+// inherit its choice.
 func (c *Conn) SetPoll(on bool) {
 	c.check("SetPoll")
 	if on == (c.flags&polls != 0) || on && c.state >= closing {
@@ -198,9 +213,6 @@ func (c *Conn) SetPoll(on bool) {
 	c.flags ^= polls
 	c.sh.Loop.SetPoll(c, on)
 }
-
-// Polls reports whether SetPoll(true) is in force.
-func (c *Conn) Polls() bool { return c.flags&polls != 0 }
 
 // touch asks the loop to settle c before it sleeps.
 func (c *Conn) touch() {
@@ -224,13 +236,15 @@ func (c *Conn) rarely() *rare {
 	return c.rare
 }
 
-// RemoteAddr returns the peer's address; not valid for unix sockets and listeners.
+// RemoteAddr returns the peer's address; not valid for unix sockets and listeners, where it prints
+// as "invalid AddrPort". Peer prints for all.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote.AddrPort() }
 
-// SetRemote records the peer's address, for the loop.
-func (c *Conn) SetRemote(p Peer) { c.remote = p }
+// Peer returns RemoteAddr in a form that prints in each case: a peer on a unix socket is "local".
+func (c *Conn) Peer() Peer { return c.remote }
 
-// LocalAddr asks the kernel for the local address (getsockname); not valid for unix sockets and closed connections.
+// LocalAddr asks the kernel for the local address (getsockname); not valid for unix sockets and
+// closed connections.
 func (c *Conn) LocalAddr() netip.AddrPort {
 	c.check("LocalAddr")
 	if c.state == closed {
@@ -239,12 +253,21 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 	return LocalAddr(int(c.fd))
 }
 
-// Limits bounds what one connection may hold and how long it may take. Zero fields mean the defaults.
+// Limits bounds what one connection may hold and how long it may take. Zero fields mean the
+// defaults, and negative sizes no bound. They hold for one connection: all of a manager may hold
+// the product, up to mgr.Options.Memory.
+//
+// A Write is taken while less than Send is queued, so one message may go past it. Reading, and the
+// parsing of what is buffered, stops at HighWater: a peer that sends requests and takes no replies
+// gets no more than that and one reply. Two programs that both send more than HighWater, and what
+// the kernels buffer, before they read would wait for each other until Stall: one of them needs a
+// higher mark.
 type Limits struct {
 	Recv      int           // bytes unread in Recv; default 3 MiB
-	Send      int           // bytes queued to send; default 16 MiB
-	HighWater int           // bytes queued after which Drained is due; default 64 KiB
-	OnFull    SendPolicy    // what a Write past Send does
+	Send      int           // bytes queued to send, at which no further Write is taken; default 16 MiB
+	HighWater int           // bytes queued at which reading stops, until half of it is left, and Drained is due; default 64 KiB, Send at most
+	Backlog   Backlog       // what broadcasts may leave waiting for a peer that lags; default 1 MiB
+	OnFull    SendPolicy    // what a Write does when Send bytes are queued
 	Idle      time.Duration // without a byte in either direction; 0 is for ever
 	Stall     time.Duration // with bytes queued and none taken by the peer; default 30 s, negative is for ever
 }
@@ -268,20 +291,37 @@ func (l Limits) WithDefaults() Limits {
 	if l.HighWater == 0 {
 		l.HighWater = 64 << 10
 	}
+	if l.Backlog.Bytes == 0 {
+		l.Backlog.Bytes = backlogBytes
+	}
+	if l.Backlog.Messages == 0 {
+		l.Backlog.Messages = backlogMessages
+	}
+	for _, size := range [...]*int{&l.Recv, &l.Send, &l.HighWater, &l.Backlog.Bytes, &l.Backlog.Messages} {
+		if *size < 0 {
+			*size = math.MaxInt
+		}
+	}
+	l.HighWater = min(l.HighWater, l.Send)
 	if l.Stall == 0 {
 		l.Stall = 30 * time.Second
 	}
 	return l
 }
 
+// complete reports whether WithDefaults would change nothing.
+func (l *Limits) complete() bool {
+	return min(l.Recv, l.Send, l.HighWater, l.Backlog.Bytes, l.Backlog.Messages) > 0 && l.HighWater <= l.Send && l.Stall != 0
+}
+
 // Limits returns the connection's limits.
 func (c *Conn) Limits() Limits { return *c.limits }
 
-// SetLimits replaces the connection's limits. It keeps l itself, which many connections may share and which must not
-// change any more; zero fields mean the defaults.
+// SetLimits replaces the connection's limits. It keeps l itself, which many connections may share
+// and which must not change any more; zero fields mean the defaults.
 func (c *Conn) SetLimits(l *Limits) {
 	c.check("SetLimits")
-	if l.Recv == 0 || l.Send == 0 || l.HighWater == 0 || l.Stall == 0 {
+	if !l.complete() {
 		full := l.WithDefaults()
 		l = &full
 	}
@@ -289,14 +329,18 @@ func (c *Conn) SetLimits(l *Limits) {
 	c.noteDeadline()
 }
 
-// nextID makes connection numbers: a counter above, the descriptor below, so that a number leads to its connection
-// without a map.
+// nextID makes connection numbers: a counter above, a slot of the loop's table below, so that a
+// number leads to its connection without a map.
 var nextID atomic.Uint64
 
-const fdBits = 24
+const slotBits = 24
 
-// NewID returns a number for a connection on fd. Numbers rise and are never used twice in a process.
-func NewID(fd int) uint64 { return nextID.Add(1)<<fdBits | uint64(fd)&(1<<fdBits-1) }
+// Slots is how many slots the IDs of one table, or of the tables of several loops, can name.
+const Slots = 1 << slotBits
 
-// FDOfID returns the descriptor that the connection numbered id has, or had.
-func FDOfID(id uint64) int { return int(id & (1<<fdBits - 1)) }
+// NewID returns a number for the connection in a slot of its loop's table; the slot is below Slots.
+// Numbers rise and are never used twice in a process.
+func NewID(slot int) uint64 { return nextID.Add(1)<<slotBits | uint64(slot)&(1<<slotBits-1) }
+
+// SlotOfID returns the slot that NewID was given for id. Another connection may be there by now.
+func SlotOfID(id uint64) int { return int(id & (1<<slotBits - 1)) }

@@ -5,7 +5,8 @@ import (
 	"syscall"
 )
 
-// ErrnoReason tells which Reason a connection ends for when reading from it or writing to it has failed with err.
+// ErrnoReason tells which Reason a connection ends for when reading from it or writing to it has
+// failed with err.
 func ErrnoReason(err error) Reason {
 	errno, _ := errors.AsType[syscall.Errno](err)
 	switch errno {

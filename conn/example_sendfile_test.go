@@ -19,10 +19,10 @@ func ExampleConn_SendFile() {
 	}
 	l, err := m.Listen("tcp://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		switch ev.(type) {
-		case conn.Accept:
+		case *conn.Accept:
 			f, err := os.Open("conn.go")
 			if err != nil {
-				c.Fail(conn.IOError, err)
+				c.Layer().Fail(conn.IOError, err)
 				return
 			}
 			c.WriteString("begin ")

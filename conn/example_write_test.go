@@ -9,8 +9,8 @@ import (
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// A producer that is faster than its consumer: writes are refused at the send limit, and go on when Drained says that
-// the queue is empty again.
+// A producer that is faster than its consumer: writes are refused once the queue has reached the
+// send limit, and go on when Drained says that the queue is empty again.
 func ExampleLimits() {
 	m, err := mgr.New(mgr.Options{})
 	if err != nil {
@@ -32,7 +32,7 @@ func ExampleLimits() {
 	}
 	l, err := m.Listen("tcp://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		switch ev.(type) {
-		case conn.Accept, conn.Drained:
+		case *conn.Accept, *conn.Drained:
 			produce(c)
 		case *conn.Close:
 			m.Close()

@@ -9,9 +9,13 @@ import (
 // abstractNames says whether unix://@name exists.
 const abstractNames = true
 
-// socket makes a stream socket, non-blocking and close-on-exec from the start.
-func socket(family int) (int, error) {
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+// socket makes a socket of a type such as SOCK_STREAM, non-blocking and close-on-exec from the
+// start.
+func socket(family, kind int) (int, error) { return socketOf(family, kind, 0) }
+
+// socketOf is socket for one of the protocols of that type.
+func socketOf(family, kind, protocol int) (int, error) {
+	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}

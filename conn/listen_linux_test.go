@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unixBacklogRefuses says whether a full backlog gives ECONNREFUSED; here it is EAGAIN.
-const unixBacklogRefuses = false
-
 func TestAbstractName(t *testing.T) {
 	name := fmt.Sprintf("@mangusta-test-%d", os.Getpid())
 	lfd := listenOn(t, "unix://"+name, SocketOptions{})

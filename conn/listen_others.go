@@ -12,12 +12,16 @@ import (
 // abstractNames says whether unix://@name exists.
 const abstractNames = false
 
-// socket makes a stream socket, non-blocking and close-on-exec. Darwin has no flags for that, and the fcntl path works on
-// the BSDs as well. ForkLock keeps a program started by another goroutine from inheriting the descriptor in between.
-func socket(family int) (int, error) {
+// socket makes a socket of a type such as SOCK_STREAM, non-blocking and close-on-exec. Darwin has
+// no flags for that, and the fcntl path works on the BSDs as well. ForkLock keeps a program started
+// by another goroutine from inheriting the descriptor in between.
+func socket(family, kind int) (int, error) { return socketOf(family, kind, 0) }
+
+// socketOf is socket for one of the protocols of that type.
+func socketOf(family, kind, protocol int) (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	fd, err := unix.Socket(family, unix.SOCK_STREAM, 0)
+	fd, err := unix.Socket(family, kind, protocol)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}

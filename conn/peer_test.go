@@ -14,7 +14,8 @@ func TestPeerIsSmall(t *testing.T) {
 	}
 }
 
-// loopbackInterface returns the loopback interface as package net, which conn does without on Linux, knows it.
+// loopbackInterface returns the loopback interface as package net, which conn does without on
+// Linux, knows it.
 func loopbackInterface(t *testing.T) net.Interface {
 	t.Helper()
 	all, err := net.Interfaces()
@@ -46,7 +47,13 @@ func TestPeerAddrPort(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got := tt.p.AddrPort().String(); got != tt.want {
-			t.Errorf("%+v: %s, want %s", tt.p, got, tt.want)
+			t.Errorf("%#v: %s, want %s", tt.p, got, tt.want)
+		}
+		if tt.p == (Peer{}) {
+			tt.want = "local"
+		}
+		if text, err := tt.p.MarshalText(); tt.p.String() != tt.want || string(text) != tt.want || err != nil {
+			t.Errorf("%#v prints as %s, %s, %v, want %s", tt.p, tt.p, text, err, tt.want)
 		}
 	}
 }
@@ -62,5 +69,30 @@ func TestZoneIndexTakesNamesAndNumbers(t *testing.T) {
 		if got, err := zoneIndex(zone); err == nil {
 			t.Errorf("zoneIndex(%q) = %d", zone, got)
 		}
+	}
+}
+
+func TestOwner(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("fe80::9/128")}
+	for _, tt := range []struct{ ip, want string }{
+		{"192.0.2.1", "192.0.2.1"},
+		{"::ffff:192.0.2.1", "192.0.2.1"},
+		{"2001:db8:1:2:3::4", "2001:db8:1:2::"},
+		{"2001:db8:1:2::4%eth0", "2001:db8:1:2::"},
+		{"2001:db8:1:3::4", "2001:db8:1:3::"},
+		{"::1", "::"},
+		{"fe80::1", "fe80::1"},
+		{"fe80::1%eth0", "fe80::1%eth0"},
+		{"fe80::9%eth0", "invalid IP"},
+		{"10.9.8.7", "invalid IP"},
+		{"::ffff:10.9.8.7", "invalid IP"},
+		{"fd00::1", "invalid IP"},
+	} {
+		if got := Owner(netip.MustParseAddr(tt.ip), trusted); got.String() != tt.want {
+			t.Errorf("%s counts for %s, want %s", tt.ip, got, tt.want)
+		}
+	}
+	if got := Owner(netip.Addr{}, nil); got.IsValid() {
+		t.Errorf("no address counts for %s", got)
 	}
 }

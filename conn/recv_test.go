@@ -1,4 +1,4 @@
-package conn
+package conn_test
 
 import (
 	"bytes"
@@ -8,27 +8,31 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 )
 
 func TestUnreadBytesAreKeptAndTheNextReadAppends(t *testing.T) {
 	var seen []string
-	r := newRig(t, Limits{}, func(c *Conn, ev Event) {
-		if _, ok := ev.(*Read); ok {
+	r := newRig(t, conn.Limits{}, func(c *conn.Conn, ev conn.Event) {
+		if _, ok := ev.(*conn.Read); ok {
 			seen = append(seen, string(c.Recv.Bytes()))
 		}
 	})
 	r.input("abc")
-	copy(r.sh.read, "XXXXXX") // another connection reads
+	another := rigOf(t, conntest.Options{Loop: r.Loop}, nil)
+	another.input("XXXXXX") // into the same buffer of the loop
 	r.input("def")
 	if !slices.Equal(seen, []string{"abc", "abcdef"}) {
 		t.Errorf("handlers saw %q", seen)
 	}
-	r.wantEvents("Read3 Read3")
+	r.WantEvents("Read 3", "Read 3")
 }
 
 func TestDiscardPartly(t *testing.T) {
-	r := newRig(t, Limits{}, func(c *Conn, ev Event) {
-		if _, ok := ev.(*Read); ok {
+	r := newRig(t, conn.Limits{}, func(c *conn.Conn, ev conn.Event) {
+		if _, ok := ev.(*conn.Read); ok {
 			c.Recv.Discard(2)
 		}
 	})
@@ -45,7 +49,7 @@ func TestDiscardPartly(t *testing.T) {
 }
 
 func TestTruncateKeepsTheBeginning(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
+	r := newRig(t, conn.Limits{}, nil)
 	r.input("abcdef")
 	r.Recv.Discard(1)
 	r.Recv.Truncate(3)
@@ -63,8 +67,8 @@ func TestTheStreamIsWholeUnderAnyDiscards(t *testing.T) {
 	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
 		var got []byte
-		r := newRig(t, Limits{}, func(c *Conn, ev Event) {
-			if _, ok := ev.(*Read); ok {
+		r := newRig(t, conn.Limits{}, func(c *conn.Conn, ev conn.Event) {
+			if _, ok := ev.(*conn.Read); ok {
 				n := rnd.IntN(c.Recv.Len() + 1)
 				got = append(got, c.Recv.Bytes()[:n]...)
 				c.Recv.Discard(n)
@@ -76,9 +80,8 @@ func TestTheStreamIsWholeUnderAnyDiscards(t *testing.T) {
 			want = append(want, p...)
 			r.input(string(p))
 		}
-		for len(r.net.in) > 0 {
-			r.Readable()
-			r.turn()
+		for r.Wire.Unread() > 0 {
+			r.Report(conn.In)
 		}
 		got = append(got, r.Recv.Bytes()...)
 		if !bytes.Equal(got, want) {
@@ -88,75 +91,75 @@ func TestTheStreamIsWholeUnderAnyDiscards(t *testing.T) {
 }
 
 func TestAnIdleConnectionOwnsNoBuffer(t *testing.T) {
-	r := newRig(t, Limits{}, func(c *Conn, ev Event) {
-		if _, ok := ev.(*Read); ok && c.Recv.Len() > 3 {
+	r := newRig(t, conn.Limits{}, func(c *conn.Conn, ev conn.Event) {
+		if _, ok := ev.(*conn.Read); ok && c.Recv.Len() > 3 {
 			c.WriteString("answer")
 			c.Recv.Discard(c.Recv.Len())
 		}
 	})
 	r.input("ab")
 	r.input("cdef")
-	if r.Recv.buf != nil || r.out != nil {
-		t.Errorf("it keeps a receive buffer of %d bytes and the queue %v", cap(r.Recv.buf), r.out)
+	if n := r.Recv.Cap(); n > 0 || conn.HasQueue(r.Conn) {
+		t.Errorf("it keeps a receive buffer of %d bytes, or a queue: %v", n, conn.HasQueue(r.Conn))
 	}
 }
 
 func TestReceiveLimitEndsTheConnection(t *testing.T) {
-	r := newRig(t, Limits{Recv: 4}, nil)
+	r := newRig(t, conn.Limits{Recv: 4}, nil)
 	r.input("abcd")
-	r.wantEvents("Read4")
+	r.WantEvents("Read 4")
 	r.input("e")
-	r.wantEvents("Read1 Error:receive limit Close:receive limit")
+	r.WantEvents("Read 1", "Error receive limit", "Close receive limit")
 }
 
 func TestReceiveLimitCountsWhatTheHandlerLeft(t *testing.T) {
-	r := newRig(t, Limits{Recv: 4}, func(c *Conn, ev Event) { c.Recv.Discard(c.Recv.Len()) })
+	r := newRig(t, conn.Limits{Recv: 4}, func(c *conn.Conn, ev conn.Event) { c.Recv.Discard(c.Recv.Len()) })
 	r.input("abcdefgh")
-	r.wantEvents("Read8")
+	r.WantEvents("Read 8")
 }
 
 func TestInterruptedReadIsTriedAgain(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
-	r.net.in = []step{{err: unix.EINTR}, {err: unix.EINTR}, {data: "abc"}}
-	r.Readable()
-	r.turn()
-	r.wantEvents("Read3")
+	r := newRig(t, conn.Limits{}, nil)
+	r.Wire.Arrive(nil, unix.EINTR)
+	r.Wire.Arrive(nil, unix.EINTR)
+	r.input("abc")
+	r.WantEvents("Read 3")
 }
 
 func TestResumeDeliversUnreadBytesAgainWithN0(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
+	r := newRig(t, conn.Limits{}, nil)
 	r.input("abc")
 	r.Pause()
-	if want := r.turn(); want != 0 {
+	if want := r.Settle(); want != 0 {
 		t.Errorf("a paused connection is to be watched for %d", want)
 	}
 	r.input("unseen")
 	r.Resume()
-	if want := r.turn(); want != In {
+	if want := r.Settle(); want != conn.In {
 		t.Errorf("a resumed connection is to be watched for %d, want In", want)
 	}
-	r.wantEvents("Read3 Read0")
+	r.WantEvents("Read 3", "Resumed", "Read 0")
 	r.Resume() // which was not paused
-	r.turn()
-	r.wantEvents("")
+	r.Settle()
+	r.WantEvents()
 }
 
 func TestPauseAndHoldDoNotUndoEachOther(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
+	r := newRig(t, conn.Limits{}, nil)
 	r.Pause()
-	r.Hold()
-	r.turn()
+	r.Layer().Hold()
+	r.Settle()
 	r.Resume()
-	if want := r.turn(); want != 0 {
+	if want := r.Settle(); want != 0 {
 		t.Errorf("held and resumed: watched for %d", want)
 	}
 	r.Pause()
-	r.Unhold()
-	if want := r.turn(); want != 0 {
+	r.Layer().Unhold()
+	if want := r.Settle(); want != 0 {
 		t.Errorf("paused and unheld: watched for %d", want)
 	}
 	r.Resume()
-	if want := r.turn(); want != In {
+	if want := r.Settle(); want != conn.In {
 		t.Errorf("neither: watched for %d, want In", want)
 	}
 }
@@ -165,26 +168,25 @@ func TestPauseAndHoldDoNotUndoEachOther(t *testing.T) {
 func TestExpectedInputIsReadIntoFewBuffers(t *testing.T) {
 	const total = 1 << 20
 	var grown []int
-	r := newRig(t, Limits{}, nil)
-	r.SetHandler(func(c *Conn, ev Event) {
-		if ev, ok := ev.(*Read); ok {
-			k, came := cap(c.Recv.buf), c.Recv.Len()-ev.N
-			if k > 5*max(came, readSize) {
+	r := newRig(t, conn.Limits{}, nil)
+	r.SetHandler(func(c *conn.Conn, ev conn.Event) {
+		if ev, ok := ev.(*conn.Read); ok {
+			k, came := c.Recv.Cap(), c.Recv.Len()-ev.N
+			if k > 5*max(came, conn.ReadSize) {
 				t.Fatalf("a buffer of %d bytes behind %d", k, came)
 			}
 			if len(grown) == 0 || grown[len(grown)-1] != k {
 				grown = append(grown, k)
 			}
-			c.ExpectInput(total)
+			c.Layer().ExpectInput(total)
 		}
 	})
 	for range total / 50_000 {
-		r.net.in = append(r.net.in, step{data: strings.Repeat("x", 50_000)})
+		r.Wire.Arrive(bytes.Repeat([]byte("x"), 50_000), nil)
 	}
-	r.net.in = append(r.net.in, step{data: strings.Repeat("x", total%50_000)})
-	for len(r.net.in) > 0 {
-		r.Readable()
-		r.turn()
+	r.Wire.Arrive(bytes.Repeat([]byte("x"), total%50_000), nil)
+	for r.Wire.Unread() > 0 {
+		r.Report(conn.In)
 	}
 	if r.Recv.Len() != total || len(grown) > 4 || grown[len(grown)-1] != total {
 		t.Errorf("%d bytes in buffers of %d", r.Recv.Len(), grown)
@@ -194,19 +196,19 @@ func TestExpectedInputIsReadIntoFewBuffers(t *testing.T) {
 func TestExpectedInputIsReadAsFarAsItIsThere(t *testing.T) {
 	const total = 3 << 20
 	for _, expected := range []bool{false, true} {
-		r := newRig(t, Limits{Recv: total}, nil)
-		r.SetHandler(func(c *Conn, ev Event) {
-			if _, ok := ev.(*Read); ok && expected {
-				c.ExpectInput(total)
+		r := newRig(t, conn.Limits{Recv: total}, nil)
+		r.SetHandler(func(c *conn.Conn, ev conn.Event) {
+			if _, ok := ev.(*conn.Read); ok && expected {
+				c.Layer().ExpectInput(total)
 			}
 		})
-		r.net.in = []step{{data: strings.Repeat("x", total)}}
-		r.Readable()
+		r.Wire.Arrive(bytes.Repeat([]byte("x"), total), nil)
+		r.Driver().Readable()
 		n := r.Recv.Len()
 		switch {
-		case !expected && n != readSize:
+		case !expected && n != conn.ReadSize:
 			t.Errorf("%d bytes were read at once", n)
-		case expected && n != readMax:
+		case expected && n != conn.ReadMax:
 			t.Errorf("%d bytes were read at once, of those that a layer waits for", n)
 		}
 	}
@@ -214,61 +216,64 @@ func TestExpectedInputIsReadAsFarAsItIsThere(t *testing.T) {
 
 func TestExpectedInputThatCameIsNotExpectedAgain(t *testing.T) {
 	const total = 100_000
-	r := newRig(t, Limits{}, nil)
-	r.SetHandler(func(c *Conn, ev Event) {
-		if _, ok := ev.(*Read); ok && c.Recv.Len() >= total {
+	r := newRig(t, conn.Limits{}, nil)
+	r.SetHandler(func(c *conn.Conn, ev conn.Event) {
+		if _, ok := ev.(*conn.Read); ok && c.Recv.Len() >= total {
 			c.Recv.Discard(total)
 		} else if ok && c.Recv.Len() > 1000 {
-			c.ExpectInput(total)
+			c.Layer().ExpectInput(total)
 		}
 	})
 	r.input(strings.Repeat("x", 50_000))
 	r.input(strings.Repeat("x", 50_000))
 	r.input(strings.Repeat("x", 500))
-	if k := cap(r.Recv.buf); r.Recv.Len() != 500 || k > 512 {
+	if k := r.Recv.Cap(); r.Recv.Len() != 500 || k > 512 {
 		t.Errorf("%d bytes in a buffer of %d", r.Recv.Len(), k)
 	}
 }
 
-func TestLargeBuffersAreUsedAgain(t *testing.T) {
-	s := NewShared(&fakeLoop{})
-	b := s.getBuf(1 << 20)
-	s.putBuf(b)
-	if c := s.getBuf(900_000); cap(c) != cap(b) {
-		t.Error("a new buffer was made")
+// A slice without bytes is no buffer to keep. The buffer of the queue stays with that.
+func TestThePoolKeepsNothingEmpty(t *testing.T) {
+	r := newRig(t, conn.Limits{}, nil)
+	for range 100 {
+		r.WriteString("x")
+		r.Settle()
 	}
-	for range 2 * poolLarge / 100_000 {
-		s.putBuf(make([]byte, 0, 100_000))
+	conn.PutBuf(r.Loop.Shared, nil)
+	if kept := conn.Pooled(r.Loop.Shared); kept != 0 {
+		t.Errorf("%d buffers are kept, of one connection that sends a byte at a time", kept)
 	}
-	s.putBuf(make([]byte, 0, 2*largeMax))
-	if n := len(s.large); n != poolLarge/100_000 || s.inLarge != n*100_000 {
-		t.Errorf("%d large buffers of %d bytes are kept", n, s.inLarge)
-	}
-	if c := s.getBuf(70_000); cap(c) != 100_000 {
-		t.Error("a large buffer is not used again")
-	}
-	s.putBuf(make([]byte, 0, largeMax))
-	if c := s.getBuf(largeMax); cap(c) != largeMax || s.inLarge > poolLarge-largeMax {
-		t.Error("what has waited long is in the way of what is used now")
+	if b := conn.GetBuf(r.Loop.Shared, 0); cap(b) == 0 {
+		t.Error("a buffer without room")
 	}
 }
 
-// What has no bytes is no buffer to keep: a queue gives one back whenever it gets its first.
-func TestThePoolKeepsNothingEmpty(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
-	for range 100 {
-		r.WriteString("x")
-		r.turn()
+// A buffer that has to grow gets room for more than the next few bytes. Otherwise a peer that sends
+// slowly would have much copied for each read, where little is left of a step.
+func TestExpectedInputThatComesSlowly(t *testing.T) {
+	const total = 1 << 20
+	r := newRig(t, conn.Limits{Recv: total}, nil)
+	moves, last := 0, 0
+	var at *byte
+	r.SetHandler(func(c *conn.Conn, ev conn.Event) {
+		if _, ok := ev.(*conn.Read); !ok {
+			return
+		}
+		if first := &c.Recv.Bytes()[0]; first != at {
+			if k := c.Recv.Len(); k > 10_000 && k < last+last/5 {
+				t.Errorf("moved with %d bytes, and before that with %d", k, last)
+			}
+			at, last = first, c.Recv.Len()
+			moves++
+		}
+		c.Layer().ExpectInput(total)
+	})
+	for sent := 0; sent < total; {
+		n := min(100, total-sent)
+		r.input(strings.Repeat("x", n))
+		sent += n
 	}
-	r.sh.putBuf(nil)
-	kept := len(r.sh.large)
-	for _, class := range r.sh.bufs {
-		kept += len(class)
-	}
-	if kept != 1 {
-		t.Errorf("%d buffers are kept, of one connection that sends a byte at a time", kept)
-	}
-	if b := r.sh.getBuf(0); cap(b) == 0 {
-		t.Error("a buffer without room")
+	if r.Recv.Len() != total || moves > 20 {
+		t.Errorf("%d bytes were moved %d times", r.Recv.Len(), moves)
 	}
 }

@@ -15,15 +15,20 @@ var (
 	errFileRange = errors.New("conn: send file: negative offset or length")
 )
 
-// A fileSender is a Transport that can have the kernel send a file. SendFile sends n bytes of file from the offset off,
-// or the beginning of them, and never waits for the peer: 0 and no error mean that the file ends at off. It returns
-// EINVAL, ENOSYS or EOPNOTSUPP when this file cannot be sent so.
+// A fileSender is a Transport that can have the kernel send a file. SendFile sends n bytes of file
+// from the offset off, or the beginning of them, and never waits for the peer: 0 and no error mean
+// that the file ends at off. It returns EINVAL, ENOSYS or EOPNOTSUPP when this file cannot be sent
+// so.
 type fileSender interface {
 	SendFile(fd, file int, off int64, n int) (int, error)
 }
 
-// A filePart is a stretch of a file in a queue.
+// A filePart is a part of a queue that does not go out together with others: a stretch of a file,
+// or a message.
 type filePart struct {
+	send    func(c *Conn, p *filePart) (asked, n int, err error) // a value, to be linked on mention
+	message *message
+
 	f     *os.File
 	fd    int
 	off   int64
@@ -32,22 +37,24 @@ type filePart struct {
 	plain bool // to be read and written: the kernel does not send it
 }
 
-// SendFile queues n bytes of the regular file f from the offset off, behind what is queued and in front of later
-// Writes. None of it is kept in memory, so the send limit does not count it, and neither does Pending: see FilePending.
-// Write events tell of the progress, and a Drained event of the end. owner, usually f, is closed exactly once, when the
-// bytes have been sent or when the connection ends; it may be nil, and f must then stay open as long.
+// SendFile queues n bytes of the regular file f from the offset off, after what is queued and
+// before later Writes. None of it is kept in memory, so the send limit does not count it, and
+// neither does Pending: see FilePending. Write events tell of the progress, and a Drained event of
+// the end. owner, usually f, is closed exactly once, when the bytes have been sent or when the
+// connection ends; it may be nil, and f must then stay open as long.
 //
-// The bytes are those that the file has when their turn comes. When it ends too early or cannot be read, the connection
-// ends with Error{IOError} (ErrShortFile, or the error of the kernel).
+// The bytes are those that the file has when their turn comes. When it ends too early or cannot be
+// read, the connection ends with Error{IOError} (ErrShortFile, or the error of the kernel).
 //
-// In one turn of the loop 256 KiB are sent at most, with sendfile(2) where Transport and system have it, and with
-// pread(2) and Write elsewhere; of a file in the page cache sendfile sends 1 MiB. Sending never waits for the peer, but
-// the loop does wait for a disk to give up to 256 KiB that are not in the page cache.
+// In one turn of the loop 256 KiB are sent at most, with sendfile(2) where Transport and system
+// have it, and with pread(2) and Write elsewhere; of a file in the page cache sendfile sends 1 MiB.
+// Sending never waits for the peer, but the loop does wait for a disk to give up to 256 KiB that
+// are not in the page cache.
 //
 // SendFile returns ErrClosed as Write does; nothing is queued then, and owner is not closed.
 func (c *Conn) SendFile(f *os.File, off, n int64, owner io.Closer) error {
 	c.check("SendFile")
-	if c.state != open || c.flags&shutWrite != 0 {
+	if c.state != open || c.flags&shutWrite != 0 { // shutWrite is set on datagram sockets too
 		return ErrClosed
 	}
 	if off < 0 || n < 0 {
@@ -61,7 +68,7 @@ func (c *Conn) SendFile(f *os.File, off, n int64, owner io.Closer) error {
 	}
 	q := c.ownQueue()
 	q.place()
-	q.parts = append(q.parts, part{file: &filePart{f: f, fd: int(f.Fd()), off: off, left: n, owner: owner}})
+	q.parts = append(q.parts, part{file: &filePart{send: (*Conn).sendFile, f: f, fd: int(f.Fd()), off: off, left: n, owner: owner}})
 	c.begun()
 	q.files += n
 	c.flags |= aboveHigh // Drained tells the end of it
@@ -69,7 +76,8 @@ func (c *Conn) SendFile(f *os.File, off, n int64, owner io.Closer) error {
 	return nil
 }
 
-// FilePending returns the number of bytes that SendFile has queued and the kernel has not yet taken.
+// FilePending returns the number of bytes that SendFile has queued and the kernel has not yet
+// taken.
 func (c *Conn) FilePending() int64 {
 	if c.out == nil {
 		return 0
@@ -77,11 +85,13 @@ func (c *Conn) FilePending() int64 {
 	return c.out.files
 }
 
-// fileMax is flushMax for what the kernel sends from memory, which takes it a tenth of a millisecond.
+// fileMax is flushMax for what the kernel sends from memory, which takes it a tenth of a
+// millisecond.
 const fileMax = 1 << 20
 
-// sendFile is sendSome for a stretch of a file. What is read of it and not taken by a short Write is read again when
-// the peer has room: so a connection whose peer does not read holds no memory.
+// sendFile is sendSome for a stretch of a file. Bytes that are read and then not taken by a short
+// Write are read again when the peer has room: so a connection whose peer does not read holds no
+// memory.
 func (c *Conn) sendFile(p *filePart) (asked, n int, err error) {
 	asked = int(min(p.left, fileMax))
 	if s, ok := c.tr.(fileSender); ok && !p.plain {
@@ -95,22 +105,38 @@ func (c *Conn) sendFile(p *filePart) (asked, n int, err error) {
 			return asked, max(n, 0), err
 		}
 	}
-	b := c.sh.read[:min(asked, len(c.sh.read))] // lent to nobody while a connection is being settled
+	// Not the loop's read buffer: a handler that broadcasts may have it on loan.
+	b := c.sh.getBuf(readSize)
+	b = b[:min(asked, readSize)]
 	if n, err = p.f.ReadAt(b, p.off); n == 0 {
+		c.sh.putBuf(b)
 		if err == io.EOF {
 			err = ErrShortFile
 		}
 		return asked, 0, err
 	}
-	return c.send(b[:n])
+	asked, n, err = c.send(b[:n])
+	if err == ErrSubmitted {
+		c.out.kept = b
+	} else {
+		c.sh.putBuf(b)
+	}
+	return asked, n, err
 }
 
 // advanceFile marks n bytes of p, the first part of the queue, as sent.
 func (q *queue) advanceFile(p *filePart, n int) {
-	p.off += int64(n)
-	p.left -= int64(n)
-	q.files -= int64(n)
-	if p.left == 0 {
+	done := false
+	if p.message != nil {
+		q.size -= n
+		done = p.message.took(n)
+	} else {
+		p.off += int64(n)
+		p.left -= int64(n)
+		q.files -= int64(n)
+		done = p.left == 0
+	}
+	if done {
 		q.parts[q.first] = part{}
 		q.first++
 		p.close()
@@ -118,6 +144,9 @@ func (q *queue) advanceFile(p *filePart, n int) {
 }
 
 func (p *filePart) close() {
+	if p.message != nil {
+		p.message.close()
+	}
 	if p.owner != nil {
 		p.owner.Close()
 	}

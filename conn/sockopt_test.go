@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -21,7 +22,8 @@ func (o sockopt) read(t *testing.T, fd int) int {
 	return v
 }
 
-// lingerOf returns SO_LINGER of fd. x/sys has no getter for struct linger, but one for a struct of the same size.
+// lingerOf returns SO_LINGER of fd. x/sys has no getter for struct linger, but one for a struct of
+// the same size.
 func lingerOf(t *testing.T, fd int) Linger {
 	t.Helper()
 	m, err := unix.GetsockoptIPMreq(fd, unix.SOL_SOCKET, soLinger)
@@ -156,6 +158,10 @@ func TestOptionsThatMakeNoSenseAreErrors(t *testing.T) {
 		{"unix://s", SocketOptions{Nagle: true}, "option Nagle is for TCP"},
 		{"unix://s", SocketOptions{KeepAlive: KeepAlive{Count: 1}}, "option KeepAlive is for TCP"},
 		{"unix://s", SocketOptions{MaxSeg: 1}, "option MaxSeg is for TCP"},
+		{"tcp://127.0.0.1:0", SocketOptions{Mode: 0o600}, "options Mode, UID and GID are for the file of a unix socket"},
+		{"tcp://127.0.0.1:0", SocketOptions{UID: 1}, "options Mode, UID and GID are for the file of a unix socket"},
+		{"unix://s", SocketOptions{GID: -1}, "option GID is negative"},
+		{"unix://s", SocketOptions{Mode: os.ModeDir | 0o600}, "option Mode drw------- is more than permissions"},
 	}
 	t.Chdir(t.TempDir()) // should one of the sockets be made after all
 	for _, tt := range tests {
@@ -193,15 +199,10 @@ func TestSecondsAreRoundedUp(t *testing.T) {
 	}
 }
 
-// quietLoop is a Loop that does nothing.
-type quietLoop struct{}
-
-func (quietLoop) Touch(*Conn)         {}
-func (quietLoop) SetPoll(*Conn, bool) {}
-
+// connOver makes a connection without a loop: setters need none.
 func connOver(fd int) *Conn {
 	limits := Limits{}.WithDefaults()
-	return New(NewShared(quietLoop{}), fd, NewID(fd), &Socket{}, &limits, nil)
+	return New(NewShared(nil), fd, NewID(fd), &Socket{}, &limits, nil)
 }
 
 func TestSettersOfAConnection(t *testing.T) {
@@ -223,27 +224,27 @@ func TestSettersOfAConnection(t *testing.T) {
 		}
 		t.Errorf("%s is %d, want %v", o.name, v, want)
 	}
-	must(c.SetNoDelay(false))
+	must(c.Kernel().SetNoDelay(false))
 	check(tcpNoDelay, 0)
-	must(c.SetNoDelay(true))
+	must(c.Kernel().SetNoDelay(true))
 	check(tcpNoDelay, 1, tcpNoDelay.opt) // the BSDs give back the bit
-	must(c.SetRecvBuffer(20000))
+	must(c.Kernel().SetRecvBuffer(20000))
 	check(soRecvBuf, 20000, 40000)
-	must(c.SetSendBuffer(20000))
+	must(c.Kernel().SetSendBuffer(20000))
 	check(soSendBuf, 20000, 40000)
-	must(c.SetRecvLowat(9))
+	must(c.Kernel().SetRecvLowat(9))
 	check(soRecvLowat, 9)
 	if tcpKeepIdle.opt != unknown {
-		must(c.SetKeepAlive(KeepAlive{Idle: time.Minute, Interval: time.Second, Count: 3}))
+		must(c.Kernel().SetKeepAlive(KeepAlive{Idle: time.Minute, Interval: time.Second, Count: 3}))
 		check(soKeepAlive, 1, soKeepAlive.opt)
 		check(tcpKeepIdle, 60)
 		check(tcpKeepInterval, 1)
 		check(tcpKeepCount, 3)
 	}
-	must(c.SetKeepAlive(KeepAlive{}))
+	must(c.Kernel().SetKeepAlive(KeepAlive{}))
 	check(soKeepAlive, 0)
 	for _, l := range []Linger{{On: true}, {On: true, Timeout: 3 * time.Second}, {}} {
-		must(c.SetLinger(l))
+		must(c.Kernel().SetLinger(l))
 		if got := lingerOf(t, fd); got.On != l.On || l.On && got != l {
 			t.Errorf("SO_LINGER is %+v, want %+v", got, l)
 		}
@@ -257,24 +258,24 @@ func TestSetterErrors(t *testing.T) {
 		err  error
 		want string
 	}{
-		{connOver(-1).SetNoDelay(true), "conn: set TCP_NODELAY: setsockopt: bad file descriptor"},
-		{connOver(-1).SetLinger(Linger{On: true}), "conn: set SO_LINGER: setsockopt: bad file descriptor"},
-		{c.SetRecvBuffer(-1), "conn: set SO_RCVBUF: -1 is out of range"},
-		{c.SetSendBuffer(-1), "conn: set SO_SNDBUF: -1 is out of range"},
-		{c.SetRecvLowat(-1), "conn: set SO_RCVLOWAT: -1 is out of range"},
-		{c.SetKeepAlive(KeepAlive{Count: -1}), "conn: set SO_KEEPALIVE: a time or count is negative"},
-		{c.SetLinger(Linger{Timeout: 1}), "conn: set SO_LINGER: a timeout that is negative or without On"},
+		{connOver(-1).Kernel().SetNoDelay(true), "conn: set TCP_NODELAY: setsockopt: bad file descriptor"},
+		{connOver(-1).Kernel().SetLinger(Linger{On: true}), "conn: set SO_LINGER: setsockopt: bad file descriptor"},
+		{c.Kernel().SetRecvBuffer(-1), "conn: set SO_RCVBUF: -1 is out of range"},
+		{c.Kernel().SetSendBuffer(-1), "conn: set SO_SNDBUF: -1 is out of range"},
+		{c.Kernel().SetRecvLowat(-1), "conn: set SO_RCVLOWAT: -1 is out of range"},
+		{c.Kernel().SetKeepAlive(KeepAlive{Count: -1}), "conn: set SO_KEEPALIVE: a time or count is negative"},
+		{c.Kernel().SetLinger(Linger{Timeout: 1}), "conn: set SO_LINGER: a timeout that is negative or without On"},
 	}
 	for _, tt := range tests {
 		if tt.err == nil || tt.err.Error() != tt.want {
 			t.Errorf("got  %v\nwant %s", tt.err, tt.want)
 		}
 	}
-	if err := connOver(-1).SetNoDelay(true); !errors.Is(err, unix.EBADF) {
+	if err := connOver(-1).Kernel().SetNoDelay(true); !errors.Is(err, unix.EBADF) {
 		t.Errorf("%v does not wrap EBADF", err)
 	}
 	c.state = closed
-	if err := c.SetNoDelay(false); err != ErrClosed {
+	if err := c.Kernel().SetNoDelay(false); err != ErrClosed {
 		t.Errorf("on a closed connection: %v", err)
 	}
 	if tcpNoDelay.read(t, fd) == 0 {

@@ -4,11 +4,12 @@ package conn
 
 import "golang.org/x/sys/unix"
 
-// A Socket is the Transport of stream sockets, which must be non-blocking. It belongs to one loop and serves all its
-// sockets. Errors are bare errnos.
+// A Socket is the Transport of stream sockets, which must be non-blocking. It belongs to one loop
+// and serves all its sockets. Errors are bare errnos.
 //
-// A write to a broken connection raises SIGPIPE, which cannot kill the program: the Go runtime catches it, and EPIPE is
-// all one sees. (Package os kills the program for file descriptors 1 and 2, but does so itself, in os.File.Write.)
+// A write to a broken connection raises SIGPIPE, which cannot kill the program: the Go runtime
+// catches it, and EPIPE is all one sees. (Package os kills the program for file descriptors 1 and
+// 2, but does so itself, in os.File.Write.)
 type Socket struct{}
 
 // Read receives into p, which must not be empty: 0 bytes mean the end of the stream.

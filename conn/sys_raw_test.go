@@ -92,7 +92,8 @@ func TestSocketRaisesNoSIGPIPE(t *testing.T) {
 	if _, err := s.Writev(out, [][]byte{{1}}); err != unix.EPIPE {
 		t.Errorf("Writev: %v", err)
 	}
-	// SIGWINCH is the end of the waiting: the runtime hands on pending signals in the order of their numbers.
+	// SIGWINCH is the end of the waiting: the runtime hands on pending signals in the order of
+	// their numbers.
 	if err := unix.Kill(unix.Getpid(), unix.SIGWINCH); err != nil {
 		t.Fatal(err)
 	}

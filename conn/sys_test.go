@@ -2,6 +2,7 @@ package conn
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"testing"
 
@@ -247,4 +248,57 @@ func TestIsSocket(t *testing.T) {
 	if ok, err := IsSocket(-1); ok || err == nil || err.Error() != "fstat: bad file descriptor" {
 		t.Errorf("no descriptor: %v, %v", ok, err)
 	}
+}
+
+// tempFile makes a file of n bytes that follow a pattern without a short period.
+func tempFile(t testing.TB, n int) (*os.File, string) {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i + i>>8*7 + i>>16*3)
+	}
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	return f, string(b)
+}
+
+func TestSocketSendFileErrors(t *testing.T) {
+	tr, ok := Transport(new(Socket)).(fileSender)
+	if !ok {
+		t.Skip("no sendfile here")
+	}
+	f, _ := tempFile(t, 100)
+	_, out := unixPair(t)
+	if n, err := tr.SendFile(out, int(f.Fd()), 100, 10); n != 0 || err != nil {
+		t.Errorf("at the end of the file: %d, %v", n, err)
+	}
+	if n, err := tr.SendFile(out, -1, 0, 10); n != 0 || err != unix.EBADF {
+		t.Errorf("no file: %d, %v", n, err)
+	}
+	if err := new(Socket).CloseWrite(out); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := tr.SendFile(out, int(f.Fd()), 0, 10); n != 0 || err != unix.EPIPE {
+		t.Errorf("a broken connection: %d, %v", n, err)
+	}
+	_, out = unixPair(t)
+	big, _ := tempFile(t, 1<<20)
+	short := false
+	for range 100 {
+		n, err := tr.SendFile(out, int(big.Fd()), 0, 1<<20)
+		if err == unix.EAGAIN {
+			if !short {
+				t.Error("EAGAIN without a short call before")
+			}
+			return
+		}
+		short = short || n < 1<<20
+	}
+	t.Error("no EAGAIN")
 }

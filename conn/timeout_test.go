@@ -1,4 +1,4 @@
-package conn
+package conn_test
 
 import (
 	"bytes"
@@ -7,100 +7,106 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed4930a636/mangusta/conn"
 )
 
 // Timeouts: NextDeadline is a lower bound, or the loop would never look.
 
+// dueIn returns how long it is until at, a time of the loop's clock.
+func (r *rig) dueIn(at int64) time.Duration { return time.Duration(at - r.Loop.Shared.Now) }
+
 func TestStallIsNotedWhenTheQueueFills(t *testing.T) {
-	r := newRig(t, Limits{Stall: time.Second}, nil)
-	r.net.room = 0
+	r := newRig(t, conn.Limits{Stall: time.Second}, nil)
+	r.Wire.Room = 0
 	r.WriteString("abc")
-	r.turn()
-	if at := r.sh.NextDeadline; at > int64(time.Second) {
-		t.Errorf("the loop will look at %v, want 1s at the latest", time.Duration(at))
+	r.Settle()
+	if at := r.dueIn(r.Loop.Shared.NextDeadline); at > time.Second {
+		t.Errorf("the loop will look in %v, want 1s at the latest", at)
 	}
-	r.sh.Now = int64(time.Second)
-	r.Expire()
-	r.turn()
-	r.wantEvents("Error:write stalled Close:write stalled")
+	r.Loop.Advance(time.Second)
+	r.Driver().Expire()
+	r.Settle()
+	r.WantEvents("Error write stalled", "Close write stalled")
 }
 
 func TestStallCountsFromTheLastByteTaken(t *testing.T) {
-	r := newRig(t, Limits{Stall: time.Second}, nil)
-	r.net.room = 0
+	r := newRig(t, conn.Limits{Stall: time.Second}, nil)
+	r.Wire.Room = 0
 	r.WriteString("abc")
-	r.turn()
-	r.sh.Now = int64(900 * time.Millisecond)
+	r.Settle()
+	r.Loop.Advance(900 * time.Millisecond)
 	r.writable(1)
-	r.sh.Now = int64(1800 * time.Millisecond)
-	if at := r.Expire(); at != int64(1900*time.Millisecond) {
-		t.Errorf("next look at %v, want 1.9s", time.Duration(at))
+	r.Loop.Advance(900 * time.Millisecond)
+	if at := r.dueIn(r.Driver().Expire()); at != 100*time.Millisecond {
+		t.Errorf("next look in %v, want 0.1s", at)
 	}
-	r.wantEvents("Write1")
+	r.WantEvents("Write 1")
 }
 
-// The program was stopped, or a handler slow, for longer than the write timeout: the peer has room since long ago.
+// The program was stopped, or a handler slow, for longer than the write timeout: the peer has room
+// since long ago.
 func TestALateLoopDoesNotBlameThePeerForAStall(t *testing.T) {
-	r := newRig(t, Limits{Stall: time.Second}, nil)
-	r.SetDeadline(time.Hour)
-	r.net.room = 0
+	r := newRig(t, conn.Limits{Stall: time.Second}, nil)
+	r.Layer().SetDeadline(time.Hour)
+	r.Wire.Room = 0
 	r.WriteString("abc")
-	r.turn()
-	r.sh.Now = int64(time.Minute)
-	r.net.room = -1
-	r.Writable() // the poller's word comes before the timeouts of the turn, the flush behind them
-	if at := r.Expire(); at > int64(time.Minute) {
-		t.Errorf("next look at %v: too late if the peer has taken nothing after all", time.Duration(at))
+	r.Settle()
+	r.Loop.Advance(time.Minute)
+	r.Wire.Room = -1
+	r.Driver().Writable() // the poller's word comes before the timeouts of the turn, the flush after them
+	if at := r.dueIn(r.Driver().Expire()); at > 0 {
+		t.Errorf("next look in %v: too late if the peer has taken nothing after all", at)
 	}
-	r.turn()
-	r.wantEvents("Write3")
-	r.net.room = 0
+	r.Settle()
+	r.WantEvents("Write 3")
+	r.Wire.Room = 0
 	r.WriteString("def")
-	r.turn()
-	r.sh.Now = int64(2 * time.Minute)
-	r.Writable()
-	r.turn() // there was no room in truth
-	r.Expire()
-	r.turn()
-	r.wantEvents("Error:write stalled Close:write stalled")
+	r.Settle()
+	r.Loop.Advance(time.Minute)
+	r.Driver().Writable()
+	r.Settle() // there was no room in truth
+	r.Driver().Expire()
+	r.Settle()
+	r.WantEvents("Error write stalled", "Close write stalled")
 }
 
 func TestDeadlineFiresOnceAndCanBeCancelled(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
-	r.SetDeadline(time.Second)
-	r.sh.Now = int64(time.Second)
-	r.Expire()
-	r.Expire()
-	r.wantEvents("Deadline")
-	r.SetDeadline(time.Second)
-	r.SetDeadline(0)
-	r.sh.Now = int64(time.Hour)
-	r.Expire()
-	r.wantEvents("")
+	r := newRig(t, conn.Limits{}, nil)
+	r.Layer().SetDeadline(time.Second)
+	r.Loop.Advance(time.Second)
+	r.Driver().Expire()
+	r.Driver().Expire()
+	r.WantEvents("Deadline")
+	r.Layer().SetDeadline(time.Second)
+	r.Layer().SetDeadline(0)
+	r.Loop.Advance(time.Hour)
+	r.Driver().Expire()
+	r.WantEvents()
 }
 
 func TestForeverIsNotThePast(t *testing.T) {
-	r := newRig(t, Limits{Idle: math.MaxInt64, Stall: math.MaxInt64}, nil)
-	r.sh.Now = int64(time.Hour)
-	r.net.in = []step{{data: "a"}}
-	r.Readable()
-	r.net.room = 0
+	r := newRig(t, conn.Limits{Idle: math.MaxInt64, Stall: math.MaxInt64}, nil)
+	r.Loop.Advance(time.Hour)
+	r.Wire.Arrive([]byte("a"), nil)
+	r.Driver().Readable()
+	r.Wire.Room = 0
 	r.WriteString("abc")
-	r.SetDeadline(math.MaxInt64)
-	r.turn()
-	r.Expire()
-	r.turn()
-	r.wantEvents("Read1")
+	r.Layer().SetDeadline(math.MaxInt64)
+	r.Settle()
+	r.Driver().Expire()
+	r.Settle()
+	r.WantEvents("Read 1")
 }
 
 func TestHexdumpShowsEachByteOnce(t *testing.T) {
 	var dump bytes.Buffer
-	r := newRig(t, Limits{}, nil)
+	r := newRig(t, conn.Limits{}, nil)
 	r.SetHexdump(&dump)
 	r.input("hello")
 	r.WriteString("ans")
 	r.WriteString("wer")
-	r.turn()
+	r.Settle()
 	id := r.ID()
 	want := fmt.Sprintf(`%d recv 5
 00000000  68 65 6c 6c 6f                                    |hello|
@@ -111,11 +117,11 @@ func TestHexdumpShowsEachByteOnce(t *testing.T) {
 		t.Errorf("got:\n%s\nwant:\n%s", dump.String(), want)
 	}
 	dump.Reset()
-	big := bytes.Repeat([]byte("A"), 2*scratchSize)
-	r.net.room = scratchSize
+	big := bytes.Repeat([]byte("A"), 2*conn.ScratchSize)
+	r.Wire.Room = conn.ScratchSize
 	r.WriteShared(big)
 	r.WriteShared(big)
-	for r.turn(); r.Pending() > 0; {
+	for r.Settle(); r.Pending() > 0; {
 		r.writable(-1)
 	}
 	if n := strings.Count(dump.String(), "|AAAAAAAAAAAAAAAA|") * 16; n != 2*len(big) {
@@ -133,9 +139,9 @@ func TestNumbersAreNeverUsedAgainAndLeadToTheirDescriptor(t *testing.T) {
 	seen := map[uint64]bool{}
 	for i := range 1000 {
 		fd := i % 3
-		id := NewID(fd)
-		if seen[id] || FDOfID(id) != fd {
-			t.Fatalf("number %d for descriptor %d: seen before %v, leads to %d", id, fd, seen[id], FDOfID(id))
+		id := conn.NewID(fd)
+		if seen[id] || conn.SlotOfID(id) != fd {
+			t.Fatalf("number %d for slot %d: seen before %v, leads to %d", id, fd, seen[id], conn.SlotOfID(id))
 		}
 		seen[id] = true
 	}

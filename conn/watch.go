@@ -1,13 +1,14 @@
 package conn
 
-// A Watcher follows a connection without being its handler or its protocol layer. It sees the events that the loop fires,
-// each before they do, and those of protocol layers not at all.
+// A Watcher follows a connection without being its handler or its protocol layer. It sees the
+// events that the loop fires, each before they do, and those of protocol layers not at all.
 type Watcher interface {
 	Watch(c *Conn, ev Event)
 }
 
-// SetWatcher makes w the connection's watcher; nil ends that. There is one at a time, and that of a connection which has
-// subscribed to a broadcast.Hub is the hub's: who sets one looks first whether Watcher is nil.
+// SetWatcher makes w the connection's watcher; nil ends that. There is one at a time, and that of a
+// connection which has subscribed to a broadcast.Hub is the hub's: code that sets one looks first
+// whether Watcher is nil.
 func (c *Conn) SetWatcher(w Watcher) {
 	c.check("SetWatcher")
 	if w == nil {

@@ -1,6 +1,10 @@
-package conn
+package conn_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/seed4930a636/mangusta/conn"
+)
 
 // spy is a Watcher that notes what it sees among the events of its rig.
 type spy struct {
@@ -9,12 +13,12 @@ type spy struct {
 	panic bool // at Close
 }
 
-func (s *spy) Watch(c *Conn, ev Event) {
+func (s *spy) Watch(c *conn.Conn, ev conn.Event) {
 	switch ev.(type) {
-	case *Read:
-		s.r.events = append(s.r.events, "saw-Read")
-	case *Close:
-		s.r.events = append(s.r.events, "saw-Close")
+	case *conn.Read:
+		s.r.Note("saw Read")
+	case *conn.Close:
+		s.r.Note("saw Close")
 		if s.panic {
 			panic("on purpose")
 		}
@@ -25,45 +29,46 @@ func (s *spy) Watch(c *Conn, ev Event) {
 }
 
 func TestWatcherSeesEventsBeforeTheHandler(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
+	r := newRig(t, conn.Limits{}, nil)
 	w := &spy{r: r}
 	r.SetWatcher(w)
-	if r.Watcher() != Watcher(w) {
+	if r.Watcher() != conn.Watcher(w) {
 		t.Error("Watcher does not return what was set")
 	}
 	r.input("x")
-	r.wantEvents("saw-Read Read1")
+	r.WantEvents("saw Read", "Read 1")
 	r.Close()
-	r.turn()
-	r.wantEvents("saw-Close Close:closed locally")
+	r.Settle()
+	r.WantEvents("saw Close", "Close closed locally")
 }
 
 func TestWatcherThatClosesLeavesTheHandlerOut(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
+	r := newRig(t, conn.Limits{}, nil)
 	r.SetWatcher(&spy{r: r, close: true})
 	r.input("x")
-	r.wantEvents("saw-Read saw-Close Close:closed locally")
+	r.WantEvents("saw Read", "saw Close", "Close closed locally")
 }
 
 func TestSetWatcherNilEndsIt(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
+	r := newRig(t, conn.Limits{}, nil)
 	r.SetWatcher(&spy{r: r})
 	r.SetWatcher(nil)
 	r.input("x")
-	r.wantEvents("Read1")
+	r.WantEvents("Read 1")
 	if r.Watcher() != nil {
 		t.Error("there still is a watcher")
 	}
 }
 
 func TestWatcherThatPanicsAtTheEndKeepsItFromNobody(t *testing.T) {
-	r := newRig(t, Limits{}, nil)
+	r := newRig(t, conn.Limits{}, nil)
 	r.SetWatcher(&spy{r: r, panic: true})
 	r.Close()
 	func() {
 		defer func() { recover() }()
-		r.turn()
+		r.Settle()
 		t.Error("the panic got lost")
 	}()
-	r.wantEvents("saw-Close Close:closed locally")
+	r.Driver().Finish() // as a loop does until Finished is true
+	r.WantEvents("saw Close", "Close closed locally")
 }

@@ -2,37 +2,42 @@ package conn
 
 import (
 	"errors"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 var (
-	// ErrClosed is returned by Write and its like behind Close, Drain, CloseWrite and the end.
+	// ErrClosed is returned by Write and its like after Close, Drain, CloseWrite and the end.
 	ErrClosed = errors.New("conn: the connection is closed or closing")
-	// ErrSendLimit is returned by Write and its like when Limits.Send does not allow for more; with CloseOnFull it is in the Error too.
+	// ErrSendLimit is returned by Write and its like when Limits.Send bytes are queued already;
+	// with CloseOnFull it is in the Error too.
 	ErrSendLimit = errors.New("conn: the send queue is full")
-	// ErrRecvLimit is in the Error of a connection whose handlers have left more than Limits.Recv unread.
+	// ErrRecvLimit is in the Error of a connection whose handlers have left more than Limits.Recv
+	// unread.
 	ErrRecvLimit = errors.New("conn: more unread input than the receive limit allows")
 )
 
-// Write queues a copy of p, to be sent at the end of the turn. It never blocks. It returns ErrClosed, or ErrSendLimit
-// when the queue would grow past the send limit; nothing of p is queued then.
+// Write queues a copy of p, to be sent at the end of the turn. It never blocks. It returns
+// ErrClosed, or ErrSendLimit when Limits.Send bytes or more are queued already; nothing of p is
+// queued then. On a connected datagram socket each Write is one datagram: see SendTo.
 func (c *Conn) Write(p []byte) (int, error) {
 	q, err := c.room(len(p))
 	if q == nil {
-		return 0, err
+		return c.unqueued(p, err)
 	}
 	c.append(q, p)
 	return len(p), nil
 }
 
-// WriteThrough is Write for a large message that nothing is going to follow in this turn. When nothing keeps it, and it has 8 KiB
-// or more, it goes to the kernel at once, so that it need not be copied; its Write event comes at the end of the turn. For a
-// stream that is written in pieces Write is better: it gathers them, and the peer gets fewer and larger segments.
+// WriteThrough is Write for a large message that nothing is going to follow in this turn. When
+// nothing keeps it, and it has 8 KiB or more, it goes to the kernel at once, so that it need not be
+// copied; its Write event comes at the end of the turn. For a stream that is written in pieces
+// Write is better: it gathers them, and the peer gets fewer and larger segments.
 func (c *Conn) WriteThrough(p []byte) (int, error) {
 	q, err := c.room(len(p))
 	if q == nil {
-		return 0, err
+		return c.unqueued(p, err)
 	}
 	rest := p
 	if len(p) >= throughMin {
@@ -55,7 +60,7 @@ func (c *Conn) append(q *queue, p []byte) {
 func (c *Conn) WriteString(s string) (int, error) {
 	q, err := c.room(len(s))
 	if q == nil {
-		return 0, err
+		return c.unqueued(unsafe.Slice(unsafe.StringData(s), len(s)), err)
 	}
 	if cap(q.own)-len(q.own) < len(s) {
 		c.sh.growOwn(q, len(s))
@@ -65,10 +70,14 @@ func (c *Conn) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-// WriteShared queues p itself, without a copy: p must never change again. Many connections may share one p.
-func (c *Conn) WriteShared(p []byte) error {
+// WriteShared queues p itself, without a copy: p must never change again. Many connections may
+// share one p.
+func (c *Conn) WriteShared(p []byte) error { return c.writeShared(p, false) }
+
+// writeShared is WriteShared; cast says that p is a message of a broadcast, which may be dropped.
+func (c *Conn) writeShared(p []byte, cast bool) error {
 	if err := c.admit(len(p)); err != nil || len(p) == 0 {
-		return err
+		return c.unqueuedShared(p, err)
 	}
 	if b := c.sh.bundleOf(c.out, p); b != nil {
 		c.begun()
@@ -78,25 +87,26 @@ func (c *Conn) WriteShared(p []byte) error {
 	}
 	q := c.ownQueue()
 	q.place()
-	q.parts = append(q.parts, part{p: p, n: len(p)})
+	q.parts = append(q.parts, part{p: p, n: len(p), cast: cast})
 	c.queued(q, len(p))
 	return nil
 }
 
-// throughMin is the size from which on a system call costs less than a copy to a buffer that no cache holds.
+// throughMin is the size from which on a system call costs less than a copy to a buffer that no
+// cache holds.
 const throughMin = 8 << 10
 
-// throughMax bounds what goes through in one turn. It is more than flushMax: what is left over has to be copied, which costs as
-// much as sending it.
+// throughMax bounds what goes through in one turn. It is more than flushMax: what is left over has
+// to be copied, which costs as much as sending it.
 const throughMax = 1 << 20
 
-// writeThrough gives the kernel what is queued in q, the connection's own queue, and then p, as far as it takes them. It returns
-// how much of p is done with.
+// writeThrough gives the kernel what is queued in q, the connection's own queue, and then p, as far
+// as it takes them. It returns how much of p is done with.
 func (c *Conn) writeThrough(q *queue, p []byte) int {
-	if len(q.parts) > 0 || c.flags&(blocked|connecting) != 0 || q.sent >= throughMax {
+	if len(q.parts) > 0 || c.flags&(blocked|connecting|securing|holding|submits) != 0 || q.sent >= throughMax {
 		return 0
 	}
-	if q.size+len(p) > c.limits.HighWater {
+	if q.size+len(p) >= c.limits.HighWater {
 		c.flags |= aboveHigh
 	}
 	c.begun()
@@ -105,9 +115,9 @@ func (c *Conn) writeThrough(q *queue, p []byte) int {
 	case err == unix.EINTR:
 		return 0
 	case err != nil && err != unix.EAGAIN:
-		c.Fail(ErrnoReason(err), err)
+		c.broken(err)
 		return len(p)
-	case n < asked:
+	case n < asked || c.flags&holding != 0:
 		c.flags |= blocked
 	}
 	c.took(n)
@@ -117,8 +127,8 @@ func (c *Conn) writeThrough(q *queue, p []byte) int {
 	return n - own
 }
 
-// AvailableBuffer returns an empty buffer to append to and to pass to Write at once, which then copies nothing as long
-// as it has not outgrown its capacity.
+// AvailableBuffer returns an empty buffer to append to and to pass to Write at once, which then
+// copies nothing as long as it has not outgrown its capacity.
 func (c *Conn) AvailableBuffer() []byte {
 	c.check("AvailableBuffer")
 	if c.state != open {
@@ -132,40 +142,30 @@ func (c *Conn) AvailableBuffer() []byte {
 	return q.own[len(q.own):]
 }
 
-// Pending returns the number of bytes queued and not yet taken by the kernel, without those of SendFile.
+// Pending returns the number of bytes queued and not yet taken by the kernel, without those of
+// SendFile. With TLS it counts the ciphertext of those that have been encrypted.
 func (c *Conn) Pending() int {
-	if c.out == nil {
-		return 0
-	}
-	return c.out.size
+	c.check("Pending")
+	return c.pending()
 }
 
-// Congested reports whether the send queue is above half its limit and has not yet fallen to a quarter. Nothing is
-// read from a congested connection; a layer that has buffered input should leave it until a Write or Drained event.
-func (c *Conn) Congested() bool { return c.flags&congested != 0 }
+func (c *Conn) pending() (n int) {
+	if c.out != nil {
+		n = c.out.size
+	}
+	if c.flags&holding != 0 {
+		n += c.layerUnsent()
+	}
+	return n
+}
 
-// room returns the queue with room in own for n more bytes, or nil when n bytes cannot be queued (or n is 0).
+// room returns the queue with room in own for n more bytes, or nil when n bytes cannot be queued
+// (or n is 0).
 func (c *Conn) room(n int) (*queue, error) {
 	if err := c.admit(n); err != nil || n == 0 {
 		return nil, err
 	}
 	return c.ownQueue(), nil
-}
-
-// admit says why n bytes cannot be queued.
-func (c *Conn) admit(n int) error {
-	c.check("Write")
-	switch {
-	case c.state != open || c.flags&shutWrite != 0:
-		return ErrClosed
-	case n == 0 || c.Pending()+n <= c.limits.Send:
-		return nil
-	case c.limits.OnFull == CloseOnFull:
-		c.Fail(SendLimit, ErrSendLimit)
-	default:
-		c.sh.Stats.Rejected++
-	}
-	return ErrSendLimit
 }
 
 // queued accounts for n bytes just put into q, the connection's own queue.
@@ -177,16 +177,18 @@ func (c *Conn) queued(q *queue, n int) {
 
 // grown looks at the marks that q, which has more in it now, may have crossed.
 func (c *Conn) grown(q *queue) {
-	if q.size > c.limits.HighWater {
-		c.flags |= aboveHigh
+	size := q.size
+	if c.flags&holding != 0 {
+		size += c.layerUnsent()
 	}
-	if q.size > c.limits.Send/2 {
-		c.flags |= congested
+	if size >= c.limits.HighWater {
+		c.flags |= aboveHigh | congested
 	}
 	c.touch()
 }
 
-// begun is to be called before something is put into the queue: the time for the peer to take bytes begins when it was empty.
+// begun is to be called before something is put into the queue: the time for the peer to take bytes
+// begins when it was empty.
 func (c *Conn) begun() {
 	if !c.unsent() {
 		c.lastSent = c.sh.Now
@@ -197,40 +199,87 @@ func (c *Conn) begun() {
 }
 
 // unsent reports whether something waits to be sent.
-func (c *Conn) unsent() bool { return c.out != nil && !c.out.empty() }
+func (c *Conn) unsent() bool { return c.out != nil && !c.out.empty() || c.flags&holding != 0 }
 
-// flushMax bounds what one connection sends in one turn, so that a long queue does not keep the others waiting.
+// flushMax bounds what one connection sends in one turn, so that a long queue does not keep the
+// others waiting.
 const flushMax = 256 << 10
 
-// flush sends what is queued, in one system call where it fits, and tells what has been sent. After a short write it waits for
-// the poller.
+// flush sends what is queued, in one system call where it fits, and tells what has been sent. After
+// a short write it waits for the poller.
 func (c *Conn) flush() {
+	if c.flags&(layered|noStream) != 0 {
+		c.flushUnusual()
+		return
+	}
+	if c.out == nil {
+		return
+	}
+	if n := c.flushQueue(); n > 0 {
+		c.afterWrite(n)
+	}
+}
+
+// flushUnusual is flush for a connection whose transport is no plain stream.
+func (c *Conn) flushUnusual() {
+	if c.flags&layered != 0 {
+		c.flushLayered()
+	} else if c.rare.grams != nil {
+		c.rare.grams.paths.flush(c)
+	}
+}
+
+// flushQueue is flush for the connection's own queue or bundle. It returns how many bytes have been
+// sent.
+func (c *Conn) flushQueue() (sent int) {
 	q := c.out
 	if q == nil {
-		return
+		return 0
 	}
 	if q.bundle != nil {
 		if c.flags&blocked == 0 {
-			c.flushBundle(q)
+			return c.flushBundle(q)
 		}
-		return
+		return 0
 	}
-	through, sent := q.sent, 0
+	sent = c.transmit(q, flushMax) + q.sent
 	q.sent = 0
-	for !q.empty() && sent < flushMax && c.flags&blocked == 0 {
+	if !q.empty() && c.flags&blocked == 0 {
+		c.flags |= blocked // the poller will say writable at once
+	}
+	if q.empty() {
+		c.out = nil
+		c.sh.putQueue(q)
+	}
+	return sent
+}
+
+// transmit sends what is in q, the connection's own queue, until it is empty, the kernel takes no
+// more, or most bytes have gone out. It returns how many have.
+func (c *Conn) transmit(q *queue, most int) (sent int) {
+	q.upTo = 0
+	for !q.empty() && sent < most && c.flags&blocked == 0 {
 		file := q.fileFirst()
 		var asked, n int
 		var err error
 		if file != nil {
-			asked, n, err = c.sendFile(file)
+			asked, n, err = file.send(c, file)
 		} else {
 			asked, n, err = c.sendSome(q)
 		}
 		if err == unix.EINTR {
 			continue
 		}
+		if err == ErrSubmitted {
+			c.beginSend(q, asked)
+			break
+		}
 		if err != nil && err != unix.EAGAIN {
-			c.Fail(ErrnoReason(err), err)
+			if file == nil {
+				c.broken(err)
+			} else {
+				c.fail(ErrnoReason(err), err) // EBADF may mean the file
+			}
 			break
 		}
 		if n > 0 && file != nil {
@@ -240,20 +289,11 @@ func (c *Conn) flush() {
 		}
 		c.took(n)
 		sent += n
-		if n < asked {
+		if n < asked || c.flags&holding != 0 {
 			c.flags |= blocked
 		}
 	}
-	if !q.empty() && c.flags&blocked == 0 {
-		c.flags |= blocked // the poller will say writable at once
-	}
-	if q.empty() {
-		c.out = nil
-		c.sh.putQueue(q)
-	}
-	if n := through + sent; n > 0 {
-		c.afterWrite(n)
-	}
+	return sent
 }
 
 // took notes that the kernel has taken n bytes.
@@ -265,21 +305,25 @@ func (c *Conn) took(n int) {
 	}
 }
 
-// afterWrite fires Write, and Drained where it is due.
+// afterWrite fires Write for n bytes, and Drained where it is due. n is 0 when only ciphertext has
+// left.
 func (c *Conn) afterWrite(n int) {
-	if c.flags&congested != 0 && c.Pending() <= c.limits.Send/4 {
-		c.flags &^= congested
+	if c.flags&congested != 0 && c.pending() <= c.limits.HighWater/2 {
+		c.remove(congested)
 	}
-	ev := &c.sh.evWrite
-	ev.N = n
-	c.Fire(ev)
+	if n > 0 {
+		ev := &c.sh.evWrite
+		ev.N = n
+		c.fire(ev)
+	}
 	if c.flags&aboveHigh != 0 && !c.unsent() {
 		c.flags &^= aboveHigh
-		c.Fire(Drained{})
+		c.fire(&Drained{})
 	}
 }
 
-// sendSome makes one system call, and returns how many bytes it was asked to send and how many it took.
+// sendSome makes one system call, and returns how many bytes it was asked to send and how many it
+// took.
 func (c *Conn) sendSome(q *queue) (asked, n int, err error) {
 	if q.first == len(q.parts) {
 		return c.send(limit(q.own[q.off:]))
@@ -287,8 +331,9 @@ func (c *Conn) sendSome(q *queue) (asked, n int, err error) {
 	if p := q.parts[q.first].p; p != nil && q.size == len(p) {
 		return c.send(limit(p))
 	}
-	// Small pieces are joined: a copy of a few hundred bytes costs less than one more element of a writev.
-	if q.size <= scratchSize {
+	// Small pieces are joined: a copy of a few hundred bytes costs less than one more element of a
+	// writev.
+	if q.size <= scratchSize && c.flags&submits == 0 {
 		b := c.sh.scratch[:0]
 		for p := range q.pieces {
 			b = append(b, p...)
@@ -311,6 +356,9 @@ func (c *Conn) sendv(vec [][]byte) (asked, n int, err error) {
 		asked += len(p)
 	}
 	n, err = c.tr.Writev(int(c.fd), vec)
+	if c.flags&layered != 0 {
+		c.noteHolding()
+	}
 	if c.flags&tracing != 0 && n > 0 {
 		c.dumpAll("send", vec, n)
 	}
@@ -320,6 +368,9 @@ func (c *Conn) sendv(vec [][]byte) (asked, n int, err error) {
 
 func (c *Conn) send(p []byte) (asked, n int, err error) {
 	n, err = c.tr.Write(int(c.fd), p)
+	if c.flags&layered != 0 {
+		c.noteHolding()
+	}
 	if c.flags&tracing != 0 && n > 0 {
 		c.dump("send", p[:n])
 	}

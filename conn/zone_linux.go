@@ -18,7 +18,7 @@ func zoneName(index uint32) string {
 	return ifr.Name()
 }
 
-// zoneIndex returns the index of the interface named zone. What is no name may be a number.
+// zoneIndex returns the index of the interface named zone. A zone that is no name may be a number.
 func zoneIndex(zone string) (uint32, error) {
 	ifr, err := unix.NewIfreq(zone)
 	if err == nil {
@@ -32,8 +32,8 @@ func zoneIndex(zone string) (uint32, error) {
 	return 0, fmt.Errorf("zone %q: %w", zone, os.NewSyscallError("ioctl SIOCGIFINDEX", err))
 }
 
-// ifreq makes an interface request, which any socket takes. Package net knows the same, but a program pays a
-// megabyte for it.
+// ifreq makes an interface request, which any socket takes. Package net knows the same, but a
+// program pays a megabyte for it.
 func ifreq(req uint, ifr *unix.Ifreq) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -17,7 +17,7 @@ func zoneName(index uint32) string {
 	return ifi.Name
 }
 
-// zoneIndex returns the index of the interface named zone. What is no name may be a number.
+// zoneIndex returns the index of the interface named zone. A zone that is no name may be a number.
 func zoneIndex(zone string) (uint32, error) {
 	ifi, err := net.InterfaceByName(zone)
 	if err == nil {

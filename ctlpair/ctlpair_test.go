@@ -154,7 +154,7 @@ func TestDrainSomeLeavesTheRestForTheNextCall(t *testing.T) {
 	if left := p.DrainSome(2, note); !left || p.Left() != 3 || p.Len() != 0 {
 		t.Errorf("left %v, Left %d, Len %d", left, p.Left(), p.Len())
 	}
-	p.Send(5) // behind those that are left
+	p.Send(5) // after those that are left
 	if left := p.DrainSome(3, note); left || p.Left() != 0 || p.Len() != 1 {
 		t.Errorf("left %v, Left %d, Len %d", left, p.Left(), p.Len())
 	}
@@ -247,7 +247,7 @@ func TestCloseHandlesWhatIsQueuedThenRefuses(t *testing.T) {
 	called := make(chan error)
 	go func() { called <- p.Call(2) }()
 	for p.Len() < 2 {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // Call blocks, so only the length tells that it is in the queue
 	}
 	var got []int
 	if err := p.Close(func(i int) { got = append(got, i) }); err != nil {
@@ -268,12 +268,11 @@ func TestCloseHandlesWhatIsQueuedThenRefuses(t *testing.T) {
 }
 
 func TestCloseGivesTheDescriptorsBack(t *testing.T) {
-	p, err := New[int](0)
+	fds, err := socketpair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	fds := p.fds
-	p.Close(nil)
+	NewOver[int](0, bellOf(fds)).Close(nil)
 	for _, fd := range fds {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
 			t.Errorf("descriptor %d is still open (%v)", fd, err)
@@ -282,8 +281,12 @@ func TestCloseGivesTheDescriptorsBack(t *testing.T) {
 }
 
 func TestDescriptorsDoNotBlockAndAreNotInherited(t *testing.T) {
-	p := newPair[int](t, 0)
-	for _, fd := range p.fds {
+	fds, err := socketpair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeBoth(fds)
+	for _, fd := range fds {
 		if fl, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); fl&unix.O_NONBLOCK == 0 {
 			t.Errorf("descriptor %d blocks", fd)
 		}
@@ -293,7 +296,8 @@ func TestDescriptorsDoNotBlockAndAreNotInherited(t *testing.T) {
 	}
 }
 
-// A small limit makes ErrFull happen too: what was accepted comes exactly once and in order, what was refused never.
+// A small limit makes ErrFull happen too: what was accepted comes exactly once and in order, what
+// was refused never.
 func TestManySendersEachInOrderExactlyOnceOrRefused(t *testing.T) {
 	const senders, each = 8, 10_000
 	p := newPair[[2]int](t, 64)
@@ -319,7 +323,7 @@ func TestManySendersEachInOrderExactlyOnceOrRefused(t *testing.T) {
 		}
 		take := func(msg [2]int) { got[msg[0]] = append(got[msg[0]], msg[1]) }
 		p.Drain(take)
-		select { // behind Drain, which may have taken the last ring
+		select { // after Drain, which may have taken the last ring
 		case <-finished:
 			over = true
 			p.Drain(take)
@@ -354,10 +358,76 @@ func TestALongQueueIsNotKeptForEver(t *testing.T) {
 
 func TestErrorsSayWhoRefuses(t *testing.T) {
 	for err, want := range map[error]string{
-		ErrClosed: "ctlpair: closed", ErrFull: "ctlpair: the queue is full", ErrPanicked: "ctlpair: the function panicked",
+		ErrClosed: "ctlpair: closed", ErrFull: "ctlpair: the queue is full", ErrDeaf: "ctlpair: the doorbell fails",
+		ErrPanicked: "ctlpair: the function panicked",
 	} {
 		if got := fmt.Sprint(err); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+func TestPostIsNeverRefusedAndComesFirst(t *testing.T) {
+	p, err := New[int](2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Send(1)
+	p.Send(2)
+	if err := p.Send(3); err != ErrFull {
+		t.Fatalf("Send: %v, want ErrFull", err)
+	}
+	for i := range 3 {
+		if err := p.Post(10 + i); err != nil {
+			t.Fatalf("Post: %v", err)
+		}
+	}
+	if n := p.Len(); n != 2 || !p.Waiting() {
+		t.Errorf("Len %d, want 2; waiting %v", n, p.Waiting())
+	}
+	var got []int
+	take := func(n int) { got = append(got, n) }
+	if left := p.DrainSome(1, take); !left || fmt.Sprint(got) != "[10 11 12 1]" {
+		t.Errorf("left %v, got %v", left, got)
+	}
+	p.Post(13) // while some are left
+	p.DrainSome(5, take)
+	if fmt.Sprint(got) != "[10 11 12 1 13 2]" || p.Len() != 0 {
+		t.Errorf("got %v, %d left", got, p.Len())
+	}
+	p.Post(14)
+	p.Close(take)
+	if fmt.Sprint(got) != "[10 11 12 1 13 2 14]" {
+		t.Errorf("got %v", got)
+	}
+	if err := p.Post(15); err != ErrClosed {
+		t.Errorf("Post after Close: %v", err)
+	}
+}
+
+// A panic is the end of one message, and of none after it.
+func TestAPostedMessageThatPanics(t *testing.T) {
+	p, err := New[int](0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(nil)
+	p.Post(1)
+	p.Post(2)
+	p.Send(3)
+	var got []int
+	take := func(n int) {
+		got = append(got, n)
+		if n == 1 {
+			panic(n)
+		}
+	}
+	func() {
+		defer func() { recover() }()
+		p.Drain(take)
+	}()
+	p.Drain(take)
+	if fmt.Sprint(got) != "[1 2 3]" {
+		t.Errorf("got %v", got)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketpair sets the flags after the call, which darwin has no flags for. The lock keeps a fork in another goroutine
-// from inheriting the descriptors in between.
+// socketpair sets the flags after the call, which darwin has no flags for. The lock keeps a fork in
+// another goroutine from inheriting the descriptors in between.
 func socketpair() ([2]int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

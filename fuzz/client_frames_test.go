@@ -13,7 +13,8 @@ import (
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
-// runClientFrames is runFrames for a client, with the response to its handshake before the first piece.
+// runClientFrames is runFrames for a client, with the response to its handshake before the first
+// piece.
 func runClientFrames(pieces ...[]byte) (events []string, sent []byte) {
 	r := handshakeRig(func(r *wsRig, c *conn.Conn, ev conn.Event) { r.handle(c, ev) })
 	opts := &websocket.ClientOptions{Options: websocket.Options{MaxMessage: wsMaxMessage}}
@@ -22,14 +23,13 @@ func runClientFrames(pieces ...[]byte) (events []string, sent []byte) {
 	}
 	r.receive(nil)
 	head := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		acceptOf(keyLine.FindSubmatch(r.sent)[1]) + "\r\n\r\n"
-	r.sent = nil
+		acceptOf(keyLine.FindSubmatch(r.wire.Sent)[1]) + "\r\n\r\n"
+	r.wire.Sent = nil
 	for _, p := range slices.Concat([][]byte{[]byte(head)}, pieces) {
 		r.receive(p)
 	}
-	r.eof = true
-	r.receive(nil)
-	return r.events, r.sent
+	r.hangUp()
+	return r.events, r.wire.Sent
 }
 
 func serverFrame(first byte, payload string) []byte {

@@ -15,6 +15,7 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/websocket"
+	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
 
 const deflateTail = "\x00\x00\xff\xff"
@@ -44,14 +45,14 @@ func newDeflateRig(opts *websocket.Options, offer string, echo bool) (*wsRig, st
 	})
 	http.Attach(r.c, wsServer)
 	r.receive([]byte(strings.Replace(wsRequest, "\r\n\r\n", "\r\nSec-WebSocket-Extensions: "+offer+"\r\n\r\n", 1)))
-	reply := string(r.sent)
-	r.sent = nil
+	reply := string(r.wire.Sent)
+	r.wire.Sent = nil
 	return r, reply
 }
 
-// inflated returns what compress/flate makes of a message, up to more than a message may have, and whether it ends as it
-// should: between two blocks when the tail is behind it, which blocks that do end the stream, put behind that, show; or with
-// the end of a stream.
+// inflated returns what compress/flate makes of a message, up to more than a message may have, and
+// whether it ends as it should: between two blocks when the tail is behind it, which blocks that do
+// end the stream, put behind that, show; or with the end of a stream.
 func inflated(payload, window []byte) (out []byte, whole bool) {
 	first := true
 	for _, end := range []string{"\x01\x00\x00\xff\xff", "\x00\x00\x00\xff\xff\x01\x00\x00\xff\xff"} {
@@ -76,9 +77,9 @@ func inflated(payload, window []byte) (out []byte, whole bool) {
 	return out, true
 }
 
-// FuzzDeflate sends any bytes as a compressed message, with takeover and without, as *Message and as *Chunk: what
-// compress/flate inflates is what is delivered, and what is not right ends the WebSocket with 1007 or 1009. Of what is sent back
-// compress/flate makes the same.
+// FuzzDeflate sends any bytes as a compressed message, with takeover and without, as *Message and
+// as *Chunk: what compress/flate inflates is what is delivered, and what is not right ends the
+// WebSocket with 1007 or 1009. Of what is sent back compress/flate makes the same.
 func FuzzDeflate(f *testing.F) {
 	for _, s := range []string{"\x00", "", "\xf2\x48\xcd\xc9\xc9\x07\x00", "\xf3\x48\xcd\xc9\xc9\x07\x00\x00", "\xf2\x00\x11\x00\x00",
 		"\x00\x05\x00\xfa\xffHello\x00", "\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", "\x4a\x4c\x1c\x05\xa3\x00\x00", "\x06", "\x00\x01\x00\xfe\xff\xff\x00"} {
@@ -115,7 +116,7 @@ func FuzzDeflate(f *testing.F) {
 			ok := whole && len(out) <= wsMaxMessage && (!text || utf8.Valid(out))
 			run := func(pieces ...[]byte) []string {
 				opts := &websocket.Options{MaxMessage: wsMaxMessage, Stream: chunks,
-					Deflate: &websocket.Deflate{ServerTakeover: takeover, ClientTakeover: takeover, Threshold: -1}}
+					Compress: deflate.New(deflate.Options{ServerTakeover: takeover, ClientTakeover: takeover, Threshold: -1})}
 				echo := ok && !chunks
 				offer, reach := "permessage-deflate", 1<<15
 				if cut%2 == 0 { // less than a message may have
@@ -131,8 +132,7 @@ func FuzzDeflate(f *testing.F) {
 				if echo {
 					checkEchoes(t, r, reach, "Hello", string(out), "Hello")
 				}
-				r.eof = true
-				r.receive(nil)
+				r.hangUp()
 				return r.events
 			}
 			got := run(stream)
@@ -158,10 +158,11 @@ func FuzzDeflate(f *testing.F) {
 	})
 }
 
-// checkEchoes inflates what was sent back, where each message may refer to the reach bytes before it.
+// checkEchoes inflates what was sent back, where each message may refer to the reach bytes before
+// it.
 func checkEchoes(t *testing.T, r *wsRig, reach int, want ...string) {
 	var window []byte
-	for b := r.sent; len(b) > 0 && len(want) > 0; {
+	for b := r.wire.Sent; len(b) > 0 && len(want) > 0; {
 		n, head := int(b[1]), 2
 		if n == 126 {
 			n, head = int(b[2])<<8|int(b[3]), 4
@@ -261,7 +262,7 @@ func FuzzExtensions(f *testing.F) {
 		"permessage-deflate; x", "permessage-deflate;", ", ,", "permessage-deflate; client_max_window_bits; client_max_window_bits", `a; b=""`, "a b"} {
 		f.Add(s)
 	}
-	opts := &websocket.Options{Deflate: &websocket.Deflate{ServerTakeover: true, ClientTakeover: true}}
+	opts := &websocket.Options{Compress: deflate.New(deflate.Options{ServerTakeover: true, ClientTakeover: true})}
 	field := regexp.MustCompile(`\r\nSec-WebSocket-Extensions: (.*)\r\n`)
 	f.Fuzz(func(t *testing.T, list string) {
 		if len(list) > 1000 || strings.ContainsFunc(list, func(c rune) bool { return c < ' ' && c != '\t' || c >= 0x7f }) {
@@ -285,7 +286,6 @@ func FuzzExtensions(f *testing.F) {
 				t.Fatalf("%q is answered with %q, want %q", list, got, want)
 			}
 		}
-		r.eof = true // gives back what takeover has reserved
-		r.receive(nil)
+		r.hangUp() // gives back what takeover has reserved
 	})
 }

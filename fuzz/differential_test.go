@@ -11,8 +11,9 @@ import (
 	"github.com/seed4930a636/mangusta/http"
 )
 
-// FuzzDifferential: of a stream that both read, net/http and we see the same requests, and neither finds one where the
-// other sees a body. What one of them refuses, and what lies behind it, may differ.
+// FuzzDifferential: of a stream that both read, net/http and we see the same requests, and neither
+// finds one where the other sees a body. They may differ in what one of them refuses, and in what
+// comes after that.
 func FuzzDifferential(f *testing.F) {
 	const next = "GET /next HTTP/1.1\r\nHost: h\r\n\r\n"
 	for _, s := range [][3]string{

@@ -8,13 +8,12 @@ import (
 	"io"
 	"slices"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
-	"golang.org/x/sys/unix"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/websocket"
 )
@@ -30,56 +29,25 @@ var (
 	wsOpts   = &websocket.Options{MaxMessage: wsMaxMessage}
 )
 
-// wsRig is a WebSocket on a fake loop and transport, upgraded through package http.
+// wsRig is a WebSocket over a conntest.Wire, upgraded through package http.
 type wsRig struct {
-	c       *conn.Conn
-	in      []byte
-	eof     bool
-	sent    []byte
-	touched []*conn.Conn
-	over    bool
-	events  []string
+	c      *conn.Conn
+	wire   *conntest.Wire
+	loop   *conntest.Loop
+	events []string
 }
 
 func newWSRig() *wsRig {
-	r := &wsRig{}
-	sh := conn.NewShared(r)
-	sh.Now = int64(time.Hour)
+	r := &wsRig{wire: conntest.NewWire(), loop: conntest.NewLoop()}
 	limits := conn.Limits{}.WithDefaults()
-	r.c = conn.New(sh, 5, conn.NewID(5), r, &limits, r.handle)
+	r.c = r.loop.Add(r.wire, &limits, r.handle)
 	http.Attach(r.c, wsServer)
 	r.receive([]byte(wsRequest))
 	if !websocket.Is(r.c) {
-		panic("the upgrade failed: " + string(r.sent))
+		panic("the upgrade failed: " + string(r.wire.Sent))
 	}
-	r.sent = nil
+	r.wire.Sent = nil
 	return r
-}
-
-func (r *wsRig) Touch(c *conn.Conn)       { r.touched = append(r.touched, c) }
-func (r *wsRig) SetPoll(*conn.Conn, bool) {}
-func (r *wsRig) CloseWrite(int) error     { return nil }
-func (r *wsRig) Close(int) error          { return nil }
-
-func (r *wsRig) Read(_ int, p []byte) (int, error) {
-	if len(r.in) == 0 {
-		if r.eof {
-			return 0, nil
-		}
-		return -1, unix.EAGAIN
-	}
-	n := copy(p, r.in)
-	r.in = r.in[n:]
-	return n, nil
-}
-
-func (r *wsRig) Write(_ int, p []byte) (int, error) {
-	r.sent = append(r.sent, p...)
-	return len(p), nil
-}
-
-func (r *wsRig) Writev(_ int, pieces [][]byte) (int, error) {
-	return r.Write(0, slices.Concat(pieces...))
 }
 
 func (r *wsRig) handle(c *conn.Conn, ev conn.Event) {
@@ -105,41 +73,36 @@ func (r *wsRig) handle(c *conn.Conn, ev conn.Event) {
 
 // receive delivers p and runs the loop until nothing is left to do.
 func (r *wsRig) receive(p []byte) {
-	r.in = bytes.Clone(p)
-	for first := true; first || len(r.in) > 0; first = false {
-		before := len(r.in)
-		r.c.Readable()
-		for i := 0; len(r.touched) > 0; i++ {
-			if i > 1000 {
-				panic("the loop spins")
-			}
-			batch := r.touched
-			r.touched = nil
-			for _, c := range batch {
-				if c.Settle().Done && !r.over {
-					r.over = true
-					c.Finish()
-				}
-			}
-		}
-		if len(r.in) == before {
-			return
-		}
+	if len(p) > 0 {
+		r.wire.Arrive(p, nil)
+	}
+	r.turn()
+}
+
+func (r *wsRig) hangUp() {
+	r.wire.Arrive(nil, nil)
+	r.turn()
+}
+
+func (r *wsRig) turn() {
+	if err := r.loop.Turn(); err != nil {
+		panic(err)
 	}
 }
 
-// runFrames gives the pieces to a new WebSocket, ends the stream, and returns what was seen and sent.
+// runFrames gives the pieces to a new WebSocket, ends the stream, and returns what was seen and
+// sent.
 func runFrames(pieces ...[]byte) (events []string, sent []byte) {
 	r := newWSRig()
 	for _, p := range pieces {
 		r.receive(p)
 	}
-	r.eof = true
-	r.receive(nil)
-	return r.events, r.sent
+	r.hangUp()
+	return r.events, r.wire.Sent
 }
 
-// oracle reads the stream as RFC 6455 asks of a side, with gobwas/ws's reader, checks, and cipher, and says what must be seen.
+// oracle reads the stream as RFC 6455 asks of a side, with gobwas/ws's reader, checks, and cipher,
+// and says what must be seen.
 func oracle(stream []byte, side ws.State) (events []string, sent []byte) {
 	var message []byte
 	var op ws.OpCode
@@ -250,7 +213,7 @@ func brokenStart(b []byte, side ws.State) bool {
 	if err != nil {
 		return true
 	}
-	// What depends on the frames before, and on the whole message, waits for the whole header.
+	// Checks that need the frames before, or the whole message, wait for the whole header.
 	state := side
 	if h.OpCode == ws.OpContinuation {
 		state |= ws.StateFragmented
@@ -285,7 +248,7 @@ func textSoFar(p []byte, complete bool) bool {
 // sentWords puts the frames that a side has sent in the words of the oracle.
 func sentWords(b []byte, side ws.State) (words []byte) {
 	for len(b) > 0 {
-		//lint:ignore SA1019 the bytes are here already: nobody can make it read more
+		//lint:ignore SA1019 the bytes are here already: no peer can make it read more
 		f, err := ws.ReadFrame(bytes.NewReader(b))
 		if err != nil {
 			return append(words, err.Error()...)
@@ -319,8 +282,8 @@ func clientFrame(first byte, payload string) []byte {
 	return b
 }
 
-// FuzzFrames sends any bytes to a WebSocket: what it sees and answers is what gobwas/ws's reader says, and is the same whether
-// they come whole, in two pieces, or one by one.
+// FuzzFrames sends any bytes to a WebSocket: what it sees and answers is what gobwas/ws's reader
+// says, and is the same whether they come whole, in two pieces, or one by one.
 func FuzzFrames(f *testing.F) {
 	close1000 := clientFrame(0x88, "\x03\xe8")
 	for _, seed := range [][]byte{
@@ -360,8 +323,8 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// FuzzUTF8 sends any bytes as a text in two fragments, cut anywhere: unicode/utf8 says what must become of it, and, when the
-// last byte is withheld, whether it must have failed already.
+// FuzzUTF8 sends any bytes as a text in two fragments, cut anywhere: unicode/utf8 says what must
+// become of it, and, when the last byte is withheld, whether it must have failed already.
 func FuzzUTF8(f *testing.F) {
 	for _, s := range []string{"", "ascii only, and long enough", "κόσμε", "日本語", "😀", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "a\x80"} {
 		f.Add([]byte(s), 1, 2)

@@ -12,20 +12,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
+	"testing/cryptotest"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/websocket"
+	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
 
 // handshakeRig is one side of an opening handshake.
 func handshakeRig(handle func(r *wsRig, c *conn.Conn, ev conn.Event)) *wsRig {
-	r := &wsRig{}
-	sh := conn.NewShared(r)
-	sh.Now = int64(time.Hour)
+	r := &wsRig{wire: conntest.NewWire(), loop: conntest.NewLoop()}
 	limits := conn.Limits{}.WithDefaults()
-	r.c = conn.New(sh, 5, conn.NewID(5), r, &limits, func(c *conn.Conn, ev conn.Event) { handle(r, c, ev) })
+	r.c = r.loop.Add(r.wire, &limits, func(c *conn.Conn, ev conn.Event) { handle(r, c, ev) })
 	return r
 }
 
@@ -48,7 +48,7 @@ func note(r *wsRig, ev conn.Event) {
 var (
 	clientOpts = &websocket.ClientOptions{Options: *serverOpts}
 	serverOpts = &websocket.Options{Protocols: []string{"a", "b"}, MaxMessage: wsMaxMessage, Origins: []string{"*.example"},
-		Deflate: &websocket.Deflate{}}
+		Compress: deflate.New()}
 	keyLine  = regexp.MustCompile(`Sec-WebSocket-Key: (.*)\r\n`)
 	dateLine = regexp.MustCompile(`Date: .*\r\n`)
 )
@@ -61,15 +61,16 @@ func acceptOf(key []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// runClient gives response, cut at the places of cuts, to a client, and returns what it saw, and the response with the right
-// accept in it.
-func runClient(response []byte, cuts ...int) (events, whole string) {
+// runClient gives response, cut at the places of cuts, to a client, and returns what it saw, and
+// the response with the right accept in it.
+func runClient(t *testing.T, response []byte, cuts ...int) (events, whole string) {
+	cryptotest.SetGlobalRandom(t, 1) // the same key each time: what is cut off in the middle of it is the same, too
 	r := handshakeRig(func(r *wsRig, _ *conn.Conn, ev conn.Event) { note(r, ev) })
 	if err := websocket.ConnectOver(r.c, "ws://h/", clientOpts); err != nil {
 		panic(err)
 	}
 	r.receive(nil)
-	accept := acceptOf(keyLine.FindSubmatch(r.sent)[1])
+	accept := acceptOf(keyLine.FindSubmatch(r.wire.Sent)[1])
 	in := bytes.ReplaceAll(response, []byte(answerTo), []byte(accept))
 	feed(r, in, cuts)
 	return strings.ReplaceAll(strings.Join(r.events, "\n"), accept, answerTo), string(in)
@@ -89,7 +90,7 @@ func runServer(request []byte, cuts ...int) (events, sent string) {
 	})
 	http.Attach(r.c, wsServer)
 	feed(r, request, cuts)
-	return strings.Join(r.events, "\n"), dateLine.ReplaceAllString(string(r.sent), "")
+	return strings.Join(r.events, "\n"), dateLine.ReplaceAllString(string(r.wire.Sent), "")
 }
 
 func feed(r *wsRig, in []byte, cuts []int) {
@@ -100,12 +101,11 @@ func feed(r *wsRig, in []byte, cuts []int) {
 			at = cut
 		}
 	}
-	r.eof = true
-	r.receive(nil)
+	r.hangUp()
 }
 
-// FuzzHandshake gives any bytes to a server as requests and to a client as a response. However they are cut, the outcome is
-// the same; what is taken for a handshake is one by net/http's parser, too.
+// FuzzHandshake gives any bytes to a server as requests and to a client as a response. However they
+// are cut, the outcome is the same; what is taken for a handshake is one by net/http's parser, too.
 func FuzzHandshake(f *testing.F) {
 	const head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + answerTo + "\r\n"
 	for _, s := range []string{
@@ -130,10 +130,10 @@ func FuzzHandshake(f *testing.F) {
 		for i := range each {
 			each[i] = i
 		}
-		client, whole := runClient(in)
+		client, whole := runClient(t, in)
 		server, sent := runServer(in)
 		for _, cuts := range [][]int{cuts, each} {
-			if got, _ := runClient(in, cuts...); got != client {
+			if got, _ := runClient(t, in, cuts...); got != client {
 				t.Fatalf("client, cut at %v:\n%s\nwhole:\n%s", cuts, got, client)
 			}
 			if got, gotSent := runServer(in, cuts...); got != server || gotSent != sent {
@@ -156,7 +156,7 @@ func FuzzHandshake(f *testing.F) {
 	})
 }
 
-// checkResponse checks a response that was taken for a handshake's, behind interim ones.
+// checkResponse checks a response that was taken for a handshake's, after interim ones.
 func checkResponse(t *testing.T, whole, protocol string) {
 	for b := bufio.NewReader(strings.NewReader(whole)); ; {
 		reply, err := nethttp.ReadResponse(b, &nethttp.Request{Method: "GET"})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,9 +19,10 @@ import (
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
-// FuzzHub runs a program of publishing, subscribing, stalling, closing and coming back on a hub whose loop the test turns
-// itself, and tells a naive model of it: a list of what was published, and of what each client has asked for. At the end each
-// client must have got what it should have, once and in order, and have been told how much it has not.
+// FuzzHub runs a program of publishing, subscribing, stalling, closing and coming back on a hub
+// whose loop the test turns itself, and tells a naive model of it: a list of what was published,
+// and of what each client has asked for. At the end each client must have got what it should have,
+// once and in order, and have been told how much it has not.
 func FuzzHub(f *testing.F) {
 	for _, s := range []string{
 		"\x00\x00\x00\x10\x01\x20\x02\x00\x00\x10\x00\x11\x0f\x00\x12\x0f",
@@ -81,13 +83,17 @@ type hubRig struct {
 	acting    bool
 }
 
+// hubMessage is a message, or the deletion of its topic, or an offset that no message has: its
+// topic is empty then.
 type hubMessage struct {
-	topic  string
-	size   int
-	except uint64
+	topic   string
+	size    int
+	except  uint64
+	deleted bool
 }
 
-// hubSub is a subscription: what was published behind start has to come, up to sure, and may, up to until.
+// hubSub is a subscription: what was published after start has to come, up to sure, and may, up to
+// until.
 type hubSub struct {
 	pattern            string
 	start, sure, until uint64
@@ -119,6 +125,10 @@ func runHub(t *testing.T, program []byte) {
 	o.Encode = func(b []byte, m *broadcast.Message) (websocket.Op, []byte) {
 		return websocket.Text, fmt.Appendf(b, "%d|%s|%s", m.Offset, m.Topic, m.Data)
 	}
+	o.EncodeDeleted = func(b []byte, m *broadcast.Message) (websocket.Op, []byte) {
+		return websocket.Text, fmt.Appendf(b, "%d|%s|deleted", m.Offset, m.Topic)
+	}
+	o.EncodeEvent = func(b []byte, m *broadcast.Message) (string, []byte) { return m.Topic, append(b, m.Data...) }
 	r.hub = broadcast.NewHub(*o, m)
 	r.first = r.hub.Offset()
 	r.drained = r.first
@@ -138,7 +148,7 @@ func (r *hubRig) byte() byte {
 	return b
 }
 
-// step does what one byte of the program says, with those behind it.
+// step does what one byte of the program says, with those after it.
 func (r *hubRig) step(op byte) {
 	switch op % 16 {
 	case 0, 1, 2, 15:
@@ -155,7 +165,14 @@ func (r *hubRig) step(op byte) {
 			r.hubPublish(hubTopics[op>>4%6], 10, 0)
 		}
 	case 4:
-		r.drain()
+		switch b := op >> 4; {
+		case b < 8:
+			r.drain()
+		case b < 12:
+			r.inject(hubTopics[r.byte()%6], uint64(b-8))
+		default:
+			r.delete(hubTopics[r.byte()%6])
+		}
 	case 5, 6:
 		if c := r.some(); c != nil {
 			c.stalled = op%16 == 5
@@ -201,10 +218,13 @@ func (r *hubRig) act(op, b byte) {
 			r.t.Fatal(err)
 		}
 	case 14:
-		if b%4 == 0 {
+		switch b % 4 {
+		case 0:
 			c.ours = true
 			c.c.Drain()
-		} else {
+		case 1:
+			r.delete(hubTopics[int(b>>2)%len(hubTopics)])
+		default:
 			r.publish(b)
 		}
 	}
@@ -227,11 +247,16 @@ func (r *hubRig) hubPublish(topic string, size int, except uint64) {
 	before := r.hub.Offset()
 	x, err := r.hub.Publish(topic, data)
 	if except != 0 && err == nil { // the first was for all, this one is not
-		r.published = append(r.published, hubMessage{topic, size, 0})
+		r.published = append(r.published, hubMessage{topic: topic, size: size})
 		before = r.hub.Offset()
 		x, err = r.hub.PublishExcept(except, topic, data)
 	}
 	clear(data)
+	r.note(hubMessage{topic: topic, size: size, except: except}, before, x.Offset, err)
+}
+
+// note notes a message that was published with that offset, or refused.
+func (r *hubRig) note(m hubMessage, before, offset uint64, err error) {
 	switch {
 	case err == broadcast.ErrFull && r.opts.Queue > 0:
 		if r.hub.Offset() != before {
@@ -239,11 +264,31 @@ func (r *hubRig) hubPublish(topic string, size int, except uint64) {
 		}
 	case err != nil:
 		r.t.Fatal(err)
-	case x.Offset != before+1:
-		r.t.Fatalf("offset %d behind %d", x.Offset, before)
+	case offset != before+1:
+		r.t.Fatalf("offset %d behind %d", offset, before)
 	default:
-		r.published = append(r.published, hubMessage{topic, size, except})
+		r.published = append(r.published, m)
 	}
+}
+
+func (r *hubRig) delete(topic string) {
+	before := r.hub.Offset()
+	x, err := r.hub.Delete(topic)
+	r.note(hubMessage{topic: topic, deleted: true}, before, x.Offset, err)
+}
+
+// inject publishes a message whose offset leaves a gap.
+func (r *hubRig) inject(topic string, gap uint64) {
+	before := r.hub.Offset()
+	if err := r.hub.Inject(before, topic, nil, time.Time{}); err != broadcast.ErrStale {
+		r.t.Fatal(err)
+	}
+	err := r.hub.Inject(before+gap+1, topic, []byte("xxx"), time.Now().Add(-time.Minute))
+	if err == nil {
+		r.published = append(r.published, make([]hubMessage, gap)...)
+		before += gap
+	}
+	r.note(hubMessage{topic: topic, size: 3}, before, before+1, err)
 }
 
 // turn turns the loop once, and has the clients read that do.
@@ -318,8 +363,11 @@ func (r *hubRig) open(old *hubClient) {
 	c := &hubClient{r: r, fd: fds[1], events: kind&4 != 0}
 	r.clients = append(r.clients, c)
 	c.opts = broadcast.SubscribeOptions{Policy: broadcast.Policy(1 + kind%4), Window: 1500, TellMissed: true}
-	if which&0x40 != 0 {
+	switch {
+	case which&0x41 == 0x40:
 		c.opts.Soft.Messages, c.opts.SoftTime = 1, 1
+	case which&0x41 == 0x41:
+		c.opts.MinInterval = time.Duration(1+which&0x3e) * 20 * time.Microsecond
 	}
 	if kind&8 != 0 {
 		c.opts.Limit.Bytes = 4000
@@ -362,8 +410,27 @@ func (r *hubRig) open(old *hubClient) {
 	}
 }
 
+// holding reports whether a message waits for its time.
+func (r *hubRig) holding() bool {
+	return slices.ContainsFunc(r.clients, func(c *hubClient) bool {
+		if c.over || c.opts.MinInterval == 0 {
+			return false
+		}
+		info, _ := r.hub.Subscriber(c.c)
+		return info.Waiting > 0
+	})
+}
+
 // evicts reports whether history loses messages.
 func (r *hubRig) evicts() bool { return r.opts.History.Count < 1<<20 || r.opts.MaxTopics > 0 }
+
+// tracks reports whether history keeps anything.
+func (r *hubRig) tracks() bool { return r.opts.History.Count > 0 || r.opts.Retain }
+
+// deleted reports whether the topic of message i was deleted later.
+func (r *hubRig) deleted(i int) bool {
+	return slices.ContainsFunc(r.published[i+1:], func(m hubMessage) bool { return m.deleted && m.topic == r.published[i].topic })
+}
 
 // superseded reports whether there is a later message with the topic of message i.
 func (r *hubRig) superseded(i int) bool {
@@ -376,6 +443,10 @@ func (r *hubRig) finish() {
 		c.stalled = false
 	}
 	r.drain()
+	for r.holding() {
+		r.m.Poll(time.Millisecond)
+		r.drain()
+	}
 	for _, c := range r.clients {
 		if !c.over {
 			c.check()

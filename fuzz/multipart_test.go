@@ -57,8 +57,8 @@ func readForm(t *testing.T, pieces ...[]byte) (parts []formPart, err error) {
 	return parts, r.End()
 }
 
-// FuzzMultipart: the same events however a body is split, and the same parts as mime/multipart reads, in every body that
-// is accepted.
+// FuzzMultipart: the same events however a body is split, and the same parts as mime/multipart
+// reads, in every body that is accepted.
 func FuzzMultipart(f *testing.F) {
 	const head = "--b\r\nContent-Disposition: form-data; name=\"a\""
 	for _, s := range []string{
@@ -122,7 +122,8 @@ func sameForm(t *testing.T, body []byte, parts []formPart) {
 				t.Fatalf("%q: part %d has %q, mime/multipart says %q", body, i+1, f, q.Header)
 			}
 		}
-		// A name that mime does not make out is empty. It takes more characters behind a backslash for escaped.
+		// A name that mime does not make out is empty. It takes more characters after a backslash
+		// for escaped.
 		if name := q.FormName(); name != "" && name != p.name && !bytes.ContainsRune(body, '\\') {
 			t.Fatalf("%q: part %d is called %q, mime/multipart says %q", body, i+1, p.name, name)
 		}

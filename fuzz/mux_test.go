@@ -13,18 +13,20 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	"github.com/seed4930a636/mangusta/http"
 )
 
-// muxPair is our Mux and net/http's, with the same patterns. Their handlers note what they were called for.
+// muxPair is our Mux and net/http's, with the same patterns. Their handlers note what they were
+// called for.
 type muxPair struct {
 	ours              *http.Mux
 	std               *nethttp.ServeMux
 	called, calledStd string
 }
 
-// stricterPattern tells the patterns that net/http takes and we refuse, or that we read differently: the doc of http.Mux
-// names them.
+// stricterPattern tells the patterns that net/http takes and we refuse, or that we read
+// differently: the doc of http.Mux names them.
 var stricterPattern = regexp.MustCompile(`^CONNECT[ \t]|%($|[^0-9a-fA-F]|.$|.[^0-9a-fA-F])|(?i:/%2f(/|$))`)
 
 var plainHost = regexp.MustCompile(`^([A-Za-z0-9!-&(-+.^-z|~-]*[ \t]+)?([a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*)?/`)
@@ -74,32 +76,25 @@ func (x *muxPair) add(t *testing.T, pattern string) {
 
 // ask returns the answer of our Mux, and nil when the request does not get to it.
 func (x *muxPair) ask(request string) *nethttp.Response {
-	r := &httpRig{in: []byte(request)}
-	sh := conn.NewShared(r)
+	r := &httpRig{wire: conntest.NewWire(), loop: conntest.NewLoop()}
 	l := conn.Limits{}.WithDefaults()
 	bad := false
 	x.ours.Events = func(_ *conn.Conn, ev conn.Event) {
 		_, b := ev.(*http.BadRequest)
 		bad = bad || b
 	}
-	r.c = conn.New(sh, 3, 1, r, &l, x.ours.Serve)
+	r.c = r.loop.Add(r.wire, &l, x.ours.Serve)
 	http.Attach(r.c, http.NewServer(http.Options{}))
-	for len(r.in) > 0 {
-		r.c.Readable()
-	}
-	for r.touched {
-		r.touched = false
-		r.c.Settle()
-	}
-	resp, err := nethttp.ReadResponse(bufio.NewReader(bytes.NewReader(r.sent.Bytes())), &nethttp.Request{Method: "HEAD"})
+	r.feed([]byte(request))
+	resp, err := nethttp.ReadResponse(bufio.NewReader(bytes.NewReader(r.wire.Sent)), &nethttp.Request{Method: "HEAD"})
 	if err != nil || bad {
 		return nil
 	}
 	return resp
 }
 
-// FuzzMux: patterns are accepted, refused and chosen as by net/http's ServeMux, and what no pattern matches is answered
-// as it does.
+// FuzzMux: patterns are accepted, refused and chosen as by net/http's ServeMux, and what no pattern
+// matches is answered as it does.
 func FuzzMux(f *testing.F) {
 	for _, s := range [][4]string{
 		{"GET /{$}\nGET /a\nPOST /a\nDELETE /a/{x}", "GET", "/a", "h"},
@@ -147,8 +142,8 @@ func FuzzMux(f *testing.F) {
 	})
 }
 
-// sameLocation compares where a request for the route is redirected to. net/http encodes the path anew, and what is
-// encoded already, twice.
+// sameLocation compares where a request for the route is redirected to. net/http encodes the path
+// anew, and what is encoded already, twice.
 func sameLocation(route, ours, std string) bool {
 	if strings.ContainsAny(route, "%|^") {
 		return (ours == "") == (std == "")

@@ -16,7 +16,8 @@ var proxyLine = regexp.MustCompile(`^PROXY (?:UNKNOWN(?: [^\r\n]*)?|TCP([46]) ([
 
 const proxySignature = "\r\n\r\n\x00\r\nQUIT\n"
 
-// slowProxy1 is the definition of version 1: the length of the header, 0 when b begins with none, and the client.
+// slowProxy1 is the definition of version 1: the length of the header, 0 when b begins with none,
+// and the client.
 func slowProxy1(b []byte) (n int, client netip.AddrPort) {
 	m := proxyLine.FindSubmatch(b)
 	if m == nil || len(m[0]) > 107 {
@@ -37,8 +38,8 @@ func slowProxy1(b []byte) (n int, client netip.AddrPort) {
 	return len(m[0]), end[0]
 }
 
-// FuzzProxy: what is taken for a PROXY header is one by definition, has its length and its client; cut short it wants
-// more, what follows it does not matter, and what is refused stays refused.
+// FuzzProxy: what is taken for a PROXY header is one by definition, has its length and its client;
+// cut short it wants more, what follows it does not matter, and what is refused stays refused.
 func FuzzProxy(f *testing.F) {
 	for _, s := range []string{
 		"PROXY TCP4 192.0.2.7 10.0.0.1 47011 80\r\nGET /", "PROXY TCP6 2001:db8::7 ::1 47011 80\r\n", "PROXY UNKNOWN\r\n",

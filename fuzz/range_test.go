@@ -18,7 +18,8 @@ var (
 	rangeSpec = regexp.MustCompile(`([0-9]*)-([0-9]*)`)
 )
 
-// slowRange is the definition of ParseRange: which bytes are asked for, whether the whole is to be sent, and whether that is 416.
+// slowRange is the definition of ParseRange: which bytes are asked for, whether the whole is to be
+// sent, and whether that is 416.
 func slowRange(value string, size int) (bytes []bool, whole, unsatisfiable bool) {
 	set := rangeSet.FindStringSubmatch(value)
 	if set == nil {
@@ -58,7 +59,8 @@ func slowRange(value string, size int) (bytes []bool, whole, unsatisfiable bool)
 	return bytes, false, !any
 }
 
-// FuzzRange: ranges are what their definition says, apart from each other, and where there is one, that of net/http.
+// FuzzRange: ranges are what their definition says, apart from each other, and where there is one,
+// that of net/http.
 func FuzzRange(f *testing.F) {
 	for _, s := range []string{"bytes=0-499", "bytes=-5", "bytes=9-", "bytes=0-0,-1", "bytes= 1-2 , 3-4,,9-", "bytes=-0", "bytes=5-4", "lines=1-2", "bytes=0-18446744073709551616", "bytes=0700000000000000000000-70000000000000000000"} {
 		f.Add(s, uint8(10))

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	"github.com/seed4930a636/mangusta/http"
 )
 
@@ -28,41 +27,14 @@ type request struct {
 	body                 string
 }
 
-// httpRig is an HTTP connection on a fake loop and transport. Each Message is answered at once.
+// httpRig is an HTTP connection over a conntest.Wire. Each Message is answered at once.
 type httpRig struct {
 	c        *conn.Conn
-	in       []byte
-	sent     bytes.Buffer
-	touched  bool
-	over     bool
+	wire     *conntest.Wire
+	loop     *conntest.Loop
 	events   []string
 	requests []request
 }
-
-func (r *httpRig) Touch(*conn.Conn)         { r.touched = true }
-func (r *httpRig) SetPoll(*conn.Conn, bool) {}
-
-func (r *httpRig) Read(_ int, p []byte) (int, error) {
-	if len(r.in) == 0 {
-		return 0, unix.EAGAIN
-	}
-	n := copy(p, r.in)
-	r.in = r.in[n:]
-	return n, nil
-}
-
-func (r *httpRig) Write(_ int, p []byte) (int, error) { return r.sent.Write(p) }
-
-func (r *httpRig) Writev(_ int, pieces [][]byte) (n int, err error) {
-	for _, p := range pieces {
-		n += len(p)
-		r.sent.Write(p)
-	}
-	return n, nil
-}
-
-func (r *httpRig) CloseWrite(int) error { return nil }
-func (r *httpRig) Close(int) error      { return nil }
 
 func (r *httpRig) event(c *conn.Conn, ev conn.Event) {
 	switch ev := ev.(type) {
@@ -90,31 +62,30 @@ func (r *httpRig) event(c *conn.Conn, ev conn.Event) {
 
 // serveBytes lets a server read the pieces, one in each turn.
 func serveBytes(s *http.Server, pieces ...[]byte) *httpRig {
-	r := new(httpRig)
-	sh := conn.NewShared(r)
+	r := &httpRig{wire: conntest.NewWire(), loop: conntest.NewLoop()}
 	l := conn.Limits{}.WithDefaults()
-	r.c = conn.New(sh, 3, 1, r, &l, r.event)
+	r.c = r.loop.Add(r.wire, &l, r.event)
 	http.Attach(r.c, s)
 	for _, p := range pieces {
-		r.in = p
-		for len(r.in) > 0 && !r.over {
-			r.c.Readable()
-			for r.touched && !r.over {
-				r.touched = false
-				if r.c.Settle().Done {
-					r.c.Finish()
-					r.over = true
-				}
-			}
-		}
+		r.feed(p)
 	}
 	return r
+}
+
+// feed lets the server read p.
+func (r *httpRig) feed(p []byte) {
+	if len(p) > 0 {
+		r.wire.Arrive(p, nil)
+	}
+	if err := r.loop.Turn(); err != nil {
+		panic(err)
+	}
 }
 
 func (r *httpRig) outcome() string {
 	var b strings.Builder
 	// Whether 100 (Continue) is sent depends on whether the body has begun to arrive.
-	sent := strings.ReplaceAll(r.sent.String(), "HTTP/1.1 100 Continue\r\n\r\n", "")
+	sent := strings.ReplaceAll(string(r.wire.Sent), "HTTP/1.1 100 Continue\r\n\r\n", "")
 	for line := range strings.SplitAfterSeq(sent, "\n") {
 		if !strings.HasPrefix(line, "Date: ") {
 			b.WriteString(line)
@@ -140,8 +111,8 @@ func checkSplit(t *testing.T, s *http.Server, in []byte, cut int) *httpRig {
 	return whole
 }
 
-// FuzzRequest: however a stream of requests is cut, the events and the replies are the same; and each request that is accepted is one
-// that net/http reads too, and alike.
+// FuzzRequest: however a stream of requests is cut, the events and the replies are the same; and
+// each request that is accepted is one that net/http reads too, and alike.
 func FuzzRequest(f *testing.F) {
 	for _, s := range requestSeeds {
 		f.Add([]byte(s), 20)
@@ -252,7 +223,7 @@ func FuzzChunked(f *testing.F) {
 		in := append([]byte(head), body...)
 		s := http.NewServer(httpOptions)
 		r := checkSplit(t, s, in, len(head)+cut)
-		// Only the first: what lies behind the body is FuzzRequest's.
+		// Only the first: the bytes after the body are FuzzRequest's.
 		compare(t, in, r.requests[:min(1, len(r.requests))])
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/seed4930a636/mangusta/http"
 )
 
-// strictTarget is what RFC 3986 allows behind the authority.
+// strictTarget is what RFC 3986 allows after the authority.
 var strictTarget = regexp.MustCompile(`^([-._~!$&'()*+,;=:@/0-9A-Za-z]|%[0-9A-Fa-f]{2})*(\?([-._~!$&'()*+,;=:@/?0-9A-Za-z]|%[0-9A-Fa-f]{2})*)?$`)
 
 var (
@@ -17,8 +17,9 @@ var (
 	httpsForm    = regexp.MustCompile(`^(?i:https)://`)
 )
 
-// FuzzTarget: a target that is accepted is taken apart as by net/url; it has one of the forms of RFC 9112 3.2 that its
-// method may have; and the strict options take away what they say they do and nothing else.
+// FuzzTarget: a target that is accepted is taken apart as by net/url; it has one of the forms of
+// RFC 9112 3.2 that its method may have; and the strict options take away what they say they do and
+// nothing else.
 func FuzzTarget(f *testing.F) {
 	for _, s := range [][2]string{{"GET", "/"}, {"GET", "/a%20b/%C3%A4?c=d&e?"}, {"GET", "//h/x"}, {"GET", "http://h:80/a?b"}, {"GET", "HTTPS://[::1]:443"}, {"OPTIONS", "*"}, {"OPTIONS", "http://h"}, {"GET", "*"},
 		{"CONNECT", "h:80"}, {"GET", "/[a]|b^?{c}`|d\\"}, {"GET", "/%zz?%zz"}, {"GET", "http://u@h/"}, {"GET", "http://h%41/%00"}, {"GET", "/..;/%2e%2e%2f?/../"}, {"GET", "http:///"}, {"POST", "http://h?a"}} {

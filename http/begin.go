@@ -7,36 +7,45 @@ import (
 	"strconv"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 var (
-	// ErrNotBegun is returned when no reply of the connection has begun, or none that the function belongs to.
+	// ErrNotBegun is returned if no reply of the connection has begun, or if another kind of reply
+	// has.
 	ErrNotBegun = errors.New("http: no such reply has begun")
-	// ErrLength is returned when a body is not as long as BeginLength was told.
+	// ErrLength is returned if a body is longer or shorter than BeginLength was told.
 	ErrLength = errors.New("http: body longer or shorter than its Content-Length")
 )
 
-// Begin begins an answer whose length nobody knows yet. Its body follows with WriteChunk, in as many pieces as needed
-// and over as much time; End completes it. The client gets a chunked body, one that ends with the connection if it
-// speaks HTTP/1.0, and none for HEAD. Nothing limits the time between Begin and End but the client's patience.
+// Begin begins a reply whose length nobody knows yet. Its body follows with WriteChunk, in as many
+// pieces as needed and over as much time; End completes it. The client gets a chunked body, one
+// that ends with the connection if it speaks HTTP/1.0, and none for HEAD. Nothing limits the time
+// between Begin and End but the client's patience.
 //
-// c.Pending tells how much of it is still to go out, and conn.Drained when all has: a handler that has a lot to send
-// waits for that. An answer that cannot be completed is given up with Abort.
+// c.Pending tells how many bytes are still to go out. conn.Drained comes when all are out: a
+// handler that has a lot to send waits for it. Abort gives up a reply that cannot be completed.
 //
-// Where the body of the request has not come yet, it is thrown away, unless Stream was called: then both go on side by
-// side. Begin returns ErrNoRequest when no request waits, ErrBadHeader, and ErrBadStatus, also for 204, 205 and 304,
-// which have no body; and the errors of conn.Conn.Write. The request still waits then.
+// A body of the request that has not come yet is thrown away, unless StreamBody was called: then
+// both go on side by side. Begin returns ErrNoRequest if no request waits, ErrBadHeader,
+// ErrBadStatus (also for 204, 205 and 304, which have no body), and the errors of conn.Conn.Write.
+// After an error the request still waits.
 func Begin(c *conn.Conn, status int, contentType string) error {
 	return BeginLength(c, status, contentType, untold)
 }
 
-// BeginLength is Begin for a body of length bytes, which the client is told. WriteChunk returns ErrLength for what
-// would be more, and End for less. A negative length is Begin.
+// BeginLength is Begin for a body of length bytes: the client gets a Content-Length. WriteChunk
+// returns ErrLength for bytes beyond that, and End if bytes are missing. With a negative length it
+// is Begin.
 func BeginLength(c *conn.Conn, status int, contentType string, length int64) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
+	return x.beginLength(c, status, contentType, length, opens)
+}
+
+func (x *exchange) beginLength(c *conn.Conn, status int, contentType string, length int64, how outEvent) error {
 	if status < 200 || status > 999 || status == 204 || status == 205 || status == 304 {
 		return ErrBadStatus
 	}
@@ -49,12 +58,18 @@ func BeginLength(c *conn.Conn, status int, contentType string, length int64) err
 			x.negotiate(status, contentType, untold)
 		}
 	}
-	return x.begin(c, status, contentType, length)
+	return x.beginReply(c, status, contentType, length, how)
 }
 
-func (x *exchange) begin(c *conn.Conn, status int, contentType string, length int64) error {
-	if x.phase == phaseHead && x.is(streamed) {
-		x.sendContinue(c) // it must not come behind the head of the answer
+// beginReply queues the head of a reply whose body follows: from the program, or, with how pumps,
+// from a source.
+func (x *exchange) beginReply(c *conn.Conn, status int, contentType string, length int64, how outEvent) error {
+	if x.in == inHead && x.is(asStream) {
+		x.sendContinue(c) // it must not come after the head of the reply
+	}
+	if x.is(holdsContinue) {
+		x.flags &^= holdsContinue // Expect stays: see mustClose
+		x.arm(c)
 	}
 	if x.is(encoded) && !x.is(isHead) {
 		if x.enc = x.srv.opts.Compress.Begin(); x.enc == nil {
@@ -67,36 +82,32 @@ func (x *exchange) begin(c *conn.Conn, status int, contentType string, length in
 		x.dropEncoder()
 		return err
 	}
-	x.flags = x.flags&^live | begun
+	x.out.on(how)
 	x.owed = length
 	x.note.size = 0 // counted as it comes
-	if x.phase == phaseAnswer && !x.is(busy) {
-		x.beat(c)
-	}
-	if x.phase == phaseBody && !x.is(busy) && x.early(c) == again {
-		c.Redeliver()
+	if how == opens {
+		x.goOn(c)
 	}
 	return nil
 }
 
-func (x *exchange) dropEncoder() {
-	if x.enc != nil {
-		x.enc.Drop()
-		x.enc = nil
-	}
-}
-
-// beginning returns the exchange whose answer has begun.
+// beginning returns the exchange whose reply has begun, if an event of its request is being
+// handled.
 func beginning(c *conn.Conn) (*exchange, error) {
-	if x, ok := c.ProtocolState().(*exchange); ok && x.is(begun) {
-		return x, nil
+	x, ok := c.Layer().ProtocolState().(*exchange)
+	switch {
+	case !ok || x.out != outBegun:
+		return nil, ErrNotBegun
+	case !x.inside():
+		return nil, ErrOutside
 	}
-	return nil, ErrNotBegun
+	return x, nil
 }
 
-// WriteChunk sends a copy of p as the next piece of the answer begun with Begin, at once: it is not held back to be
-// joined with others, but for what is written in the same turn of the loop. An empty p does nothing. It returns
-// ErrNotBegun and the errors of conn.Conn.Write; nothing of p is sent then.
+// WriteChunk sends a copy of p as the next piece of the reply begun with Begin. It goes out at the
+// end of the turn of the loop, with what else was written in that turn. An empty p does nothing.
+// WriteChunk returns ErrNotBegun, ErrLength, and the errors of conn.Conn.Write; after an error
+// nothing of p is sent.
 func WriteChunk(c *conn.Conn, p []byte) error {
 	x, err := beginning(c)
 	if err != nil {
@@ -127,14 +138,14 @@ func (x *exchange) writeChunk(c *conn.Conn, p []byte) error {
 	if x.enc == nil {
 		return x.sendChunk(c, p)
 	}
-	// What has gone through the coder cannot be taken back, so there must be room for it before.
-	if err := reserve(c, x.enc.Most(len(p))+chunkFrame); err != nil {
+	// The coder cannot take bytes back, so there must be room for its output before.
+	if err := c.Layer().Reserve(x.enc.Most(len(p)) + chunkFrame); err != nil {
 		return err
 	}
 	return x.sendCoded(c, p, false)
 }
 
-// sendCoded sends what the coder makes of p.
+// sendCoded sends the output of the coder for p.
 func (x *exchange) sendCoded(c *conn.Conn, p []byte, last bool) error {
 	s := x.srv
 	s.coded = x.enc.Append(s.coded[:0], p, last)
@@ -148,7 +159,8 @@ func (x *exchange) sendCoded(c *conn.Conn, p []byte, last bool) error {
 	return err
 }
 
-// chunkFrame is more than a chunk has around its data, and more than what ends a body without trailers.
+// chunkFrame is more bytes than a chunk has around its data, and more than the end of a body
+// without trailers has.
 const chunkFrame = 32
 
 // sendChunk queues one chunk, whole or not at all.
@@ -156,7 +168,7 @@ func (x *exchange) sendChunk(c *conn.Conn, p []byte) error {
 	if x.owed >= 0 && int64(len(p)) > x.owed {
 		return ErrLength
 	}
-	if err := reserve(c, len(p)+hexLen(len(p))+4); err != nil {
+	if err := c.Layer().Reserve(len(p) + hexLen(len(p)) + 4); err != nil {
 		return err
 	}
 	x.note.size += int64(len(p))
@@ -164,8 +176,7 @@ func (x *exchange) sendChunk(c *conn.Conn, p []byte) error {
 		if x.owed >= 0 {
 			x.owed -= int64(len(p))
 		}
-		_, err := c.Write(p)
-		return err
+		return writeLarge(c, p)
 	}
 	b := strconv.AppendUint(c.AvailableBuffer(), uint64(len(p)), 16)
 	b = append(b, "\r\n"...)
@@ -175,7 +186,7 @@ func (x *exchange) sendChunk(c *conn.Conn, p []byte) error {
 	}
 	_, err := c.Write(b)
 	if err == nil {
-		_, err = c.Write(p)
+		err = writeLarge(c, p)
 	}
 	if err == nil {
 		_, err = c.WriteString("\r\n")
@@ -183,47 +194,88 @@ func (x *exchange) sendChunk(c *conn.Conn, p []byte) error {
 	return err
 }
 
-// chunks reports whether the answer that has begun is in the chunked coding.
-func (x *exchange) chunks() bool { return x.p.minor > 0 && x.owed == untold }
+// largePiece is how long a piece of a body is that goes to the kernel at once, if nothing keeps it:
+// a copy of it would cost more than the system call that it saves to gather it with others.
+const largePiece = 32 << 10
+
+// writeLarge queues p, or sends it.
+func writeLarge(c *conn.Conn, p []byte) (err error) {
+	if len(p) < largePiece {
+		_, err = c.Write(p)
+	} else {
+		_, err = c.WriteThrough(p)
+	}
+	return err
+}
+
+// chunks reports whether the reply that has begun is in the chunked coding.
+func (x *exchange) chunks() bool { return x.p.Minor > 0 && x.owed == untold }
 
 func hexLen(n int) int { return (bits.Len(uint(n)) + 3) / 4 }
 
-// End completes the answer begun with Begin. The trailers go behind a chunked body; others, those of HTTP/1.0 and
-// BeginLength, have no place for them. It returns ErrNotBegun, ErrLength, ErrBadHeader for a trailer that is malformed
-// or must not be there (RFC 9110 6.5.1), and the errors of conn.Conn.Write; the answer still goes on then.
+// End completes the reply begun with Begin. The trailers follow a chunked body; other bodies, those
+// of HTTP/1.0 and of BeginLength, have no place for them. End returns ErrNotBegun, ErrLength,
+// ErrBadHeader for a trailer that is malformed or not allowed there (RFC 9110 6.5.1), and the
+// errors of conn.Conn.Write. After an error the reply still goes on.
 func End(c *conn.Conn, trailers ...Field) error {
 	x, err := beginning(c)
 	if err != nil {
 		return err
 	}
+	return x.end(c, trailers)
+}
+
+func (x *exchange) end(c *conn.Conn, trailers []Field) error {
 	if x.owed > 0 && !x.is(isHead) {
 		return ErrLength
 	}
-	size := chunkFrame
-	for _, t := range trailers {
-		if !validTrailer(t) {
-			return ErrBadHeader
-		}
-		size += len(t.Name) + len(t.Value) + 4
+	size, err := trailerSize(trailers)
+	if err != nil {
+		return err
 	}
 	if err := x.writeEnd(c, size, trailers); err != nil {
 		return err
 	}
-	if x.phase <= phaseStream && x.mustClose(c) {
+	if x.mustClose(c) {
 		x.flags |= closing
 	}
-	x.flags &^= begun | events
-	x.answered(c)
+	x.flags &^= events
+	x.out.on(ends)
+	x.goOn(c)
 	return nil
 }
 
-// writeEnd queues what ends the body: no more than size bytes beside what the coder still holds.
+// trailerSize returns at most how many bytes the end of a chunked body with these trailers has.
+func trailerSize(trailers []Field) (int, error) {
+	size := chunkFrame
+	for _, t := range trailers {
+		if !validTrailer(t) {
+			return 0, ErrBadHeader
+		}
+		size += len(t.Name) + len(t.Value) + 4
+	}
+	return size, nil
+}
+
+// appendLastChunk appends the end of a chunked body (RFC 9112 7.1, 7.1.2).
+func appendLastChunk(b []byte, trailers []Field) ([]byte, error) {
+	if _, err := trailerSize(trailers); err != nil {
+		return nil, err
+	}
+	b = append(b, "0\r\n"...)
+	for _, t := range trailers {
+		b = appendField(b, t.Name, t.Value)
+	}
+	return append(b, "\r\n"...), nil
+}
+
+// writeEnd queues the end of the body: size bytes at most, and what the coder still holds.
 func (x *exchange) writeEnd(c *conn.Conn, size int, trailers []Field) error {
 	if x.is(isHead) {
 		return nil
 	}
 	if x.enc != nil {
-		if err := reserve(c, x.enc.Most(0)+chunkFrame+size); err != nil {
+		if err := c.Layer().Reserve(x.enc.Most(0) + chunkFrame + size); err != nil {
 			return err
 		}
 		if err := x.sendCoded(c, nil, true); err != nil {
@@ -234,29 +286,23 @@ func (x *exchange) writeEnd(c *conn.Conn, size int, trailers []Field) error {
 	if !x.chunks() {
 		return nil
 	}
-	b := append(c.AvailableBuffer(), "0\r\n"...)
-	for _, t := range trailers {
-		b = append(append(b, t.Name...), ": "...)
-		b = append(append(b, t.Value...), "\r\n"...)
+	b, err := appendLastChunk(c.AvailableBuffer(), trailers)
+	if err == nil {
+		_, err = c.Write(b)
 	}
-	_, err := c.Write(append(b, "\r\n"...))
 	return err
 }
 
+// ValidTrailer reports whether End takes t: it is well-formed, and no field that must not be in a
+// trailer section.
+func ValidTrailer(t Field) bool { return validTrailer(t) }
+
 func validTrailer(t Field) bool {
-	if len(t.Name) == 0 || !all(t.Name, tchar) || !all(t.Value, valueByte) {
-		return false
-	}
-	for _, name := range notInTrailers {
-		if foldEqual(t.Name, name) {
-			return false
-		}
-	}
-	return true
+	return len(t.Name) > 0 && wire.All(t.Name, wire.TokenByte) && wire.All(t.Value, wire.ValueByte) && wire.InTrailers(t.Name)
 }
 
-// Abort gives up the answer begun with Begin: what is queued is dropped and the connection cut, so that the client
-// cannot take what it got for the whole. It returns ErrNotBegun.
+// Abort gives up the reply begun with Begin. Queued bytes are dropped and the connection is cut, so
+// that the client can tell that the reply is incomplete. It returns ErrNotBegun.
 func Abort(c *conn.Conn) error {
 	x, err := beginning(c)
 	if err != nil {
@@ -266,11 +312,18 @@ func Abort(c *conn.Conn) error {
 	return nil
 }
 
-// cut closes a connection in the middle of an answer.
+// cut closes a connection in the middle of a reply.
 func (x *exchange) cut(c *conn.Conn) {
-	if x.is(begun) && x.p.minor == 0 && x.owed == untold {
-		// Such a body ends where the stream does: only a reset tells that it is not whole. A unix socket has none.
-		c.SetLinger(conn.Linger{On: true})
-	}
+	x.showCut(c)
 	c.Close()
+}
+
+// showCut has the client see that the reply is incomplete. The connection is going to be closed.
+func (x *exchange) showCut(c *conn.Conn) {
+	if (x.out == outBegun || x.out == outPumping) && x.p.Minor == 0 && x.owed == untold {
+		// Such a body ends where the stream ends: only a reset shows that it is incomplete. A unix
+		// socket has no reset.
+		c.Kernel().SetLinger(conn.Linger{On: true})
+	}
+	c.Layer().Cut()
 }

@@ -12,7 +12,7 @@ import (
 
 const post = "POST / HTTP/1.1\r\nHost: h\r\n"
 
-// headHandler calls f with each Head, and answers each Message with its body.
+// headHandler calls f with each Head, and replies to each Message with its body.
 func headHandler(f func(c *conn.Conn, h *Head)) conn.Handler {
 	return func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
@@ -24,7 +24,8 @@ func headHandler(f func(c *conn.Conn, h *Head)) conn.Handler {
 	}
 }
 
-// The head comes before the body, once; the slices of Message are right although the buffer has moved meanwhile.
+// The head comes before the body, once; the slices of Message are right although the buffer has
+// moved meanwhile.
 func TestHeadComesBeforeTheBody(t *testing.T) {
 	tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
 		if m, ok := ev.(*Message); ok {
@@ -155,7 +156,7 @@ func TestExpectContinue(t *testing.T) {
 
 func TestSendInterim(t *testing.T) {
 	h := headHandler(func(c *conn.Conn, h *Head) {
-		SetHeader(c, "X-Frame-Options", "DENY") // of the answer, not of what comes before it
+		SetHeader(c, "X-Frame-Options", "DENY") // of the reply, not of what comes before it
 		if err := SendInterim(c, 103, Field{[]byte("Link"), []byte("</a.css>")}); err != nil {
 			t.Error(err)
 		}
@@ -173,7 +174,8 @@ func TestSendInterim(t *testing.T) {
 	tc.wantReply("HTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\nX-Frame-Options: DENY\n\n")
 }
 
-// An answer in Head ends the request: the rest of the body is thrown away, and is never taken for a request.
+// A reply in Head ends the request: the rest of the body is thrown away, and is never taken for a
+// request.
 func TestAnswerInHead(t *testing.T) {
 	answer := headHandler(func(c *conn.Conn, h *Head) {
 		if h.Method == "POST" {
@@ -209,7 +211,7 @@ func TestAnswerInHead(t *testing.T) {
 		tc := newTest(t, Options{}, headHandler(func(c *conn.Conn, h *Head) {}))
 		tc.send(post + "Content-Length: 300000\r\n\r\n" + strings.Repeat("x", 299_999))
 		Reply(tc.c, 403, "", "")
-		tc.settle()
+		tc.turn()
 		tc.send("x" + getLine)
 		tc.wantStatus(403, 200)
 	})
@@ -236,7 +238,7 @@ func TestAnswerInHead(t *testing.T) {
 			tc := newTest(t, Options{}, headHandler(func(*conn.Conn, *Head) {}))
 			tc.send(post + "Transfer-Encoding: chunked\r\n\r\n" + body[:cut])
 			Reply(tc.c, 403, "", "")
-			tc.settle()
+			tc.turn()
 			tc.send(body[cut:] + getLine)
 			tc.wantEvents("head POST", "head GET", "message GET")
 			tc.wantStatus(403, 200)
@@ -295,7 +297,7 @@ func TestBodyTimeout(t *testing.T) {
 		tc := newTest(t, Options{MinRate: 100}, nil)
 		tc.send(post + "Content-Length: 50000\r\n\r\n")
 		seconds := 0
-		for ; !strings.Contains(tc.wire.out.String(), "408") && seconds < 100; seconds++ {
+		for ; !strings.Contains(string(tc.Wire.Sent), "408") && seconds < 100; seconds++ {
 			n := 101
 			if seconds > 45 {
 				n = 90
@@ -328,7 +330,7 @@ func TestIdleTimeout(t *testing.T) {
 			tc.events = nil
 			tc.sleep(4 * time.Second)
 		}
-		if tc.done {
+		if tc.Closed() {
 			t.Fatal("closed too early")
 		}
 		tc.sleep(1100 * time.Millisecond)
@@ -341,15 +343,15 @@ func TestIdleTimeout(t *testing.T) {
 // A client that reads slowly is not idle.
 func TestIdleTimeoutWaitsForTheAnswerToGoOut(t *testing.T) {
 	tc := newTest(t, Options{IdleTimeout: 5 * time.Second, Limits: conn.Limits{Stall: -1}}, nil)
-	tc.wire.room = 0
+	tc.Wire.Room = 0
 	tc.send(getLine)
 	tc.sleep(20 * time.Second)
-	if tc.done {
+	if tc.Closed() {
 		t.Fatal("closed")
 	}
 }
 
-func TestAnswerTimeout(t *testing.T) {
+func TestReplyTimeout(t *testing.T) {
 	tc := newTest(t, Options{}, keep)
 	tc.send(getLine)
 	tc.sleep(119 * time.Second)
@@ -363,11 +365,11 @@ func TestAnswerTimeout(t *testing.T) {
 	}
 	tc.wantClosed(conn.DeadlineOver)
 
-	tc = newTest(t, Options{AnswerTimeout: -1}, keep)
+	tc = newTest(t, Options{ReplyTimeout: -1}, keep)
 	tc.send(getLine)
 	tc.sleep(time.Hour)
 	Reply(tc.c, 200, "", "")
-	tc.settle()
+	tc.turn()
 	tc.wantStatus(200)
 }
 
@@ -379,9 +381,9 @@ func TestHijack(t *testing.T) {
 		}
 		c.WriteString("HTTP/1.1 101 Switching Protocols\r\n\r\n")
 		c.SetProtocol(func(c *conn.Conn, ev conn.Event) {
-			r := c.ProtocolState().(*raw)
+			r := c.Layer().ProtocolState().(*raw)
 			switch ev.(type) {
-			case conn.Deadline:
+			case *conn.Deadline:
 				t.Error("a deadline of the HTTP layer is still running")
 			case *conn.Read:
 				r.got += string(c.Recv.Bytes())
@@ -391,14 +393,14 @@ func TestHijack(t *testing.T) {
 	}
 	check := func(tc *testConn) {
 		t.Helper()
-		if got := tc.c.ProtocolState().(*raw).got; got != "frames" {
+		if got := tc.c.Layer().ProtocolState().(*raw).got; got != "frames" {
 			t.Fatalf("%q", got)
 		}
-		if tc.reply() != "HTTP/1.1 101 Switching Protocols\r\n\r\n" || tc.done {
+		if tc.reply() != "HTTP/1.1 101 Switching Protocols\r\n\r\n" || tc.Closed() {
 			t.Fatal("not hijacked")
 		}
 		tc.sleep(5 * time.Minute)
-		if tc.done || len(tc.s.free) != 1 {
+		if tc.Closed() || len(tc.s.free) != 1 {
 			t.Fatal("the HTTP layer is not gone")
 		}
 	}
@@ -440,7 +442,7 @@ func TestHijack(t *testing.T) {
 		tc := newTest(t, Options{}, keep)
 		tc.send(getLine + "frames")
 		hijack(tc.c)
-		tc.settle()
+		tc.turn()
 		check(tc)
 	})
 	t.Run("with half a body", func(t *testing.T) {
@@ -452,7 +454,8 @@ func TestHijack(t *testing.T) {
 	})
 }
 
-// One server serves many connections: an answer to another connection inside a handler goes where it belongs.
+// One server serves many connections: a reply to another connection inside a handler goes where it
+// belongs.
 func TestAnswerToAnotherConnection(t *testing.T) {
 	waits := newTest(t, Options{}, keep)
 	waits.send(getLine)
@@ -465,7 +468,7 @@ func TestAnswerToAnotherConnection(t *testing.T) {
 	tc.s = waits.s
 	Attach(tc.c, waits.s)
 	tc.send(getLine)
-	waits.settle()
+	waits.turn()
 	tc.wantReply("HTTP/1.1 200 OK\nContent-Length: 6\n\nsecond")
 	waits.wantReply("HTTP/1.1 200 OK\nContent-Length: 5\n\nfirst")
 }
@@ -476,20 +479,22 @@ const tenHeaders = "GET /plaintext HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agen
 // plaintext prepares a connection on which each turn serves one GET with ten headers.
 func plaintext(tb testing.TB) (turn func()) {
 	body := []byte("Hello, World!")
-	tc := newTest(tb, Options{}, func(c *conn.Conn, ev conn.Event) {
+	return repeating(tb, tenHeaders, func(c *conn.Conn, ev conn.Event) {
 		if _, ok := ev.(*Message); ok {
 			ReplyBytes(c, 200, "text/plain", body)
 		}
 	})
+}
+
+// repeating returns a function that has the request come once more.
+func repeating(tb testing.TB, request string, h conn.Handler) (turn func()) {
+	tc := newTest(tb, Options{}, h)
 	tc.c.SetHandler(tc.handle)
-	tc.wire.discard = true
-	in := []byte(tenHeaders)
-	reads := make([][]byte, 1)
+	tc.Wire.Forget = true
+	in := []byte(request)
 	return func() {
-		reads[0] = in
-		tc.wire.in = reads
-		tc.c.Readable()
-		tc.settle()
+		tc.Wire.Arrive(in, nil)
+		tc.turn()
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// halver is a coding for tests: "half" of the body in brackets, and what is pending behind each piece.
+// halver is a coding for tests: "half" of the body in brackets, and the pending half after each
+// piece.
 type halver struct{ open, full int }
 
 func (h *halver) Coding() string { return "half" }
@@ -72,9 +73,12 @@ func TestCompressedReplies(t *testing.T) {
 			coded + "ETag: W/\"a\"\nX: y\n\n<xxxxxxxxxx>"},
 		"weak tag": {"half", "text/plain", body, 200, []string{"ETag", `W/"a"`},
 			coded + "ETag: W/\"a\"\n\n<xxxxxxxxxx>"},
-		"206": {"half", "text/plain", body, 206, nil, plain + "\n" + body},
-		"204": {"half", "text/plain", "", 204, nil, "\n"},
-		"304": {"half", "text/plain", "", 304, nil, "\n"},
+		"206":                   {"half", "text/plain", body, 206, nil, plain + "\n" + body},
+		"204":                   {"half", "text/plain", "", 204, nil, "\n"},
+		"304":                   {"half", "text/plain", "", 304, nil, vary + "\n"},
+		"304 of another type":   {"half", "image/png", "", 304, nil, "\n"},
+		"304 of no type":        {"half", "", "", 304, nil, vary + "\n"},
+		"304 with a strong tag": {"half", "", "", 304, []string{"ETag", `"a"`}, vary + "ETag: \"a\"\n\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &halver{full: 1}
@@ -106,6 +110,46 @@ func TestCompressedReplies(t *testing.T) {
 	}
 }
 
+// RFC 9110 15.4.5: a 304 has the Vary and the ETag of the 200.
+func TestA304HasTheVaryAndTheETagOfThe200(t *testing.T) {
+	v := Validators{ETag: `"abc"`}
+	for _, size := range []int{20, 1} { // coded or too small for that
+		tc := newTest(t, Options{Compress: &halver{full: 1}}, func(c *conn.Conn, ev conn.Event) {
+			if m, ok := ev.(*Message); ok {
+				SetHeader(c, "ETag", v.ETag)
+				if status := v.Check(&m.Request).Status(); status != 200 {
+					ReplyBytes(c, status, "", nil)
+				} else {
+					ReplyBytes(c, 200, "text/plain", []byte(strings.Repeat("x", size)))
+				}
+			}
+		})
+		for _, accept := range []string{"half", "identity"} {
+			tc.send(request("GET", "/", "Accept-Encoding: "+accept))
+			whole := tc.reply()
+			for _, list := range []string{field(whole, "ETag"), `"x,W/", ` + field(whole, "ETag")} {
+				tc.send(request("GET", "/", "Accept-Encoding: "+accept, "If-None-Match: "+list))
+				out := tc.reply()
+				if !strings.HasPrefix(out, "HTTP/1.1 304 ") || field(out, "ETag") != field(whole, "ETag") ||
+					size == 20 && field(out, "Vary") != field(whole, "Vary") {
+					t.Errorf("%d bytes, %s: to %q\n%swants the fields of\n%s", size, accept, list, out, whole)
+				}
+			}
+		}
+	}
+}
+
+func TestFilesAreNotVariedByCompress(t *testing.T) {
+	tc := newTest(t, Options{Compress: &halver{full: 1}}, serving(walkFiles, FileOptions{Types: map[string]string{"": "text/plain"}}))
+	tc.send(request("HEAD", "/file", "Accept-Encoding: half"))
+	whole := tc.reply()
+	tc.send(request("GET", "/file", "Accept-Encoding: half", `If-None-Match: *`))
+	if out := tc.reply(); !strings.HasPrefix(out, "HTTP/1.1 304 ") || field(out, "Vary") != field(whole, "Vary") ||
+		field(out, "ETag") != field(whole, "ETag") {
+		t.Errorf("%s, of\n%s", out, whole)
+	}
+}
+
 func TestCompressedChunks(t *testing.T) {
 	const head = chunkedHead + "Content-Encoding: half\nVary: Accept-Encoding\n\n"
 	accept := request("GET", "/", "Accept-Encoding: half")
@@ -114,7 +158,7 @@ func TestCompressedChunks(t *testing.T) {
 	tc.send(accept)
 	tc.wantReply(head + "4\n<abc\n1\ng\n1\n>\n0\n\n")
 	tc.send(request("HEAD", "/", "Accept-Encoding: half"))
-	tc.wantReply(head)
+	tc.wantReply(unchunkedHead + "Content-Encoding: half\nVary: Accept-Encoding\n\n")
 	tc.send("GET / HTTP/1.0\r\nAccept-Encoding: half\r\n\r\n")
 	tc.wantReply("HTTP/1.1 200 OK\nContent-Type: text/plain\nConnection: close\nContent-Encoding: half\n" +
 		"Vary: Accept-Encoding\n\n<abcg>")
@@ -131,7 +175,7 @@ func TestCompressedChunks(t *testing.T) {
 		tc := newTest(t, Options{Compress: h}, begins(t, "abcdef"))
 		tc.send(accept)
 		tc.c.Close()
-		tc.settle()
+		tc.turn()
 		if h.open != 0 {
 			t.Error(h.open, "encoders are open")
 		}
@@ -141,12 +185,17 @@ func TestCompressedChunks(t *testing.T) {
 		tc := newTest(t, Options{Compress: h, Limits: conn.Limits{Send: 1000, OnFull: conn.RefuseOnFull}}, begins(t))
 		tc.send(accept)
 		tc.reply()
+		tc.Wire.Room = 0
+		tc.c.WriteShared(make([]byte, 1000)) // fills the queue
 		if err := WriteChunk(tc.c, make([]byte, 999)); err != conn.ErrSendLimit {
 			t.Fatal(err)
 		}
+		tc.Wire.Room = -1
+		tc.turn()
+		tc.reply()
 		WriteChunk(tc.c, bytes.Repeat([]byte("x"), 4))
 		End(tc.c)
-		tc.settle()
+		tc.turn()
 		tc.wantReply("3\n<xx\n1\n>\n0\n\n")
 	})
 	// A reply that was not sent is made anew, for what it is then.
@@ -154,13 +203,18 @@ func TestCompressedChunks(t *testing.T) {
 		h := &halver{full: 1}
 		tc := newTest(t, Options{Compress: h, Limits: conn.Limits{Send: 1000, OnFull: conn.RefuseOnFull}}, keep)
 		tc.send(accept)
+		tc.Wire.Room = 0
+		tc.c.WriteShared(make([]byte, 1000))
 		if err := ReplyBytes(tc.c, 200, "text/plain", make([]byte, 4000)); err != conn.ErrSendLimit {
 			t.Fatal(err)
 		}
+		tc.Wire.Room = -1
+		tc.turn()
+		tc.reply()
 		BeginLength(tc.c, 200, "image/png", 5)
 		WriteChunk(tc.c, []byte("small"))
 		End(tc.c)
-		tc.settle()
+		tc.turn()
 		tc.wantReply("HTTP/1.1 200 OK\nContent-Type: image/png\nContent-Length: 5\n\nsmall")
 	})
 }

@@ -3,27 +3,30 @@ package http
 import (
 	"bytes"
 	"time"
+
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
-// Validators are what the conditions of a request are held against: the state of what it is for.
+// Validators describe the current state of a resource: the conditions of a request are compared
+// with them.
 type Validators struct {
-	ETag     string    // quotes included, `"v1"` or `W/"v1"`; empty when there is none
+	ETag     string    // quotes included, `"v1"` or `W/"v1"`; empty if there is none
 	Modified time.Time // zero when unknown
-	Missing  bool      // there is nothing at that path yet
+	Missing  bool      // the resource does not exist
 
-	// Now, when not zero, is the time of the answer. A Modified less than a second before it may be that of two
-	// versions, and is then not good enough for If-Range (RFC 9110 8.8.2.2).
+	// Now, when not zero, is the time of the reply. A Modified less than a second before it may
+	// stand for two versions, and is then not good enough for If-Range (RFC 9110 8.8.2.2).
 	Now time.Time
 }
 
-// A Verdict is what the conditions of a request come to.
+// A Verdict is the result of the conditions of a request.
 type Verdict uint8
 
 const (
 	Proceed            Verdict = iota // as without conditions; a Range counts
 	ProceedWhole                      // as without conditions; a Range must be ignored
-	NotModified                       // answer 304, with the same validators
-	PreconditionFailed                // answer 412
+	NotModified                       // reply 304, with the same validators
+	PreconditionFailed                // reply 412
 )
 
 // Status returns 200, 304 or 412.
@@ -37,9 +40,10 @@ func (v Verdict) Status() int {
 	return 200
 }
 
-// Check evaluates the conditions of r in the order of RFC 9110 13.2.2. It is for requests that would be answered with
-// 2xx otherwise (13.2.1). A date that is malformed or there twice is ignored; a malformed list of tags matches nothing
-// in If-Match, and anything in the If-None-Match of a method that changes something.
+// Check evaluates the conditions of r in the order of RFC 9110 13.2.2. It is for requests that
+// would get 2xx otherwise (13.2.1). A date that is malformed, or that is there twice, is ignored. A
+// malformed list of tags matches nothing in If-Match, and anything in the If-None-Match of a method
+// that changes something.
 func (v *Validators) Check(r *Request) Verdict {
 	if r.Method == "CONNECT" || r.Method == "OPTIONS" || r.Method == "TRACE" {
 		return Proceed // RFC 9110 13.2.1: these select no representation
@@ -60,7 +64,7 @@ func (v *Validators) Check(r *Request) Verdict {
 		case found && reads:
 			return NotModified
 		case found || !wellFormed && !reads:
-			// Who sends a condition with a change does not want it without.
+			// A client that sends a condition with a change does not want the change without it.
 			return PreconditionFailed
 		}
 	} else if t, ok := r.date("If-Modified-Since"); ok && reads && v.dated() && !v.second().After(t) {
@@ -73,14 +77,32 @@ func (v *Validators) Check(r *Request) Verdict {
 	return Proceed
 }
 
+// mayCheck reports whether r can have a field that Check or Ranges looks at. It goes by the lengths
+// of the names and their first letters, so it may be wrong when it says yes, never when it says no.
+func (r *Request) mayCheck() bool {
+	if r.fields != nil || r.from == nil {
+		return true
+	}
+	const lengths = 1<<len("Range") | 1<<len("If-Match") | 1<<len("If-None-Match") | 1<<len("If-Modified-Since") | 1<<len("If-Unmodified-Since")
+	b := r.from.base
+	for _, f := range r.from.p.Fields[:r.from.nhead] {
+		if n := f.Name.End - f.Name.Start; n < 32 && lengths>>n&1 != 0 {
+			if first := b[f.Name.Start] | 0x20; first == 'i' || first == 'r' {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // dated reports whether there is a modification date to compare with.
 func (v *Validators) dated() bool { return !v.Modified.IsZero() && !v.Missing }
 
-// second returns the modification date as precisely as an HTTP-date can tell it.
+// second returns the modification date to the second, as an HTTP-date has it.
 func (v *Validators) second() time.Time { return v.Modified.Truncate(time.Second) }
 
-// rangeHolds evaluates If-Range (RFC 9110 13.1.5): a tag that is the same by the strong comparison, or the very date of
-// Last-Modified.
+// rangeHolds evaluates If-Range (RFC 9110 13.1.5): a tag that is the same by the strong comparison,
+// or the very date of Last-Modified.
 func (v *Validators) rangeHolds(r *Request) bool {
 	value, n := r.only("If-Range")
 	if n != 1 {
@@ -104,15 +126,15 @@ func (r *Request) date(name string) (t time.Time, ok bool) {
 	return t, false
 }
 
-// find looks for the tag of v in all fields of that name: each a list of entity tags, or "*", which stands for whatever
-// there is.
+// find looks for the tag of v in all fields of that name. Each is a list of entity tags, or "*",
+// which matches anything that exists.
 func (v *Validators) find(r *Request, name string, strong bool) (found, wellFormed bool) {
 	wellFormed = true
-	for i := range r.fields {
-		if !foldEqual(r.fields[i].Name, name) {
+	for _, f := range r.lines() {
+		if !wire.FoldEqual(f.Name, name) {
 			continue
 		}
-		list := trim(r.fields[i].Value)
+		list := wire.Trim(f.Value)
 		if string(list) == "*" {
 			found = found || !v.Missing
 			continue
@@ -120,11 +142,11 @@ func (v *Validators) find(r *Request, name string, strong bool) (found, wellForm
 		// A comma inside a tag is part of it, so the list is not cut at commas.
 		for len(list) > 0 {
 			if list[0] == ',' {
-				list = trim(list[1:])
+				list = wire.Trim(list[1:])
 				continue
 			}
 			tag, rest := cutTag(list)
-			if rest = trim(rest); tag == nil || len(rest) > 0 && rest[0] != ',' {
+			if rest = wire.Trim(rest); tag == nil || len(rest) > 0 && rest[0] != ',' {
 				wellFormed = false
 				break
 			}
@@ -135,9 +157,31 @@ func (v *Validators) find(r *Request, name string, strong bool) (found, wellForm
 	return found, wellFormed
 }
 
+// namesWeakTag reports whether If-None-Match has a weak tag.
+func (r *Request) namesWeakTag() bool {
+	for _, f := range r.lines() {
+		if !wire.FoldEqual(f.Name, "If-None-Match") {
+			continue
+		}
+		for list := wire.Trim(f.Value); len(list) > 0; {
+			tag, rest := cutTag(list)
+			if tag == nil {
+				list = list[1:] // a comma, white space, or a byte that begins no tag
+				continue
+			}
+			if tag[0] == 'W' {
+				return true
+			}
+			list = rest
+		}
+	}
+	return false
+}
+
 var weakMark = []byte("W/")
 
-// cutTag cuts [ "W/" ] DQUOTE *etagc DQUOTE off b (RFC 9110 8.8.3); tag is nil when b begins with something else.
+// cutTag cuts [ "W/" ] DQUOTE *etagc DQUOTE off b (RFC 9110 8.8.3); tag is nil if b begins with
+// something else.
 func cutTag(b []byte) (tag, rest []byte) {
 	n := 0
 	if bytes.HasPrefix(b, weakMark) {
@@ -157,7 +201,8 @@ func cutTag(b []byte) (tag, rest []byte) {
 	return nil, b
 }
 
-// sameTag compares by RFC 9110 8.8.3.2: strongly, both must be strong; weakly, only what is in quotes counts.
+// sameTag compares by RFC 9110 8.8.3.2. In the strong comparison both tags must be strong; in the
+// weak one only the quoted parts count.
 func sameTag(tag []byte, etag string, strong bool) bool {
 	if etag == "" {
 		return false

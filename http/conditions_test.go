@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 const (
@@ -113,8 +115,9 @@ func FuzzConditions(f *testing.F) {
 		q := httptest.NewRequest(method, "/", nil)
 		v := Validators{ETag: etag, Modified: time.Date(1994, 11, 6, 8, 49, 37, 0, time.UTC)}
 		for name, value := range values {
-			// What never comes out of our parser, and what net/http reads by rules of its own, is left out.
-			if value = string(trim([]byte(value))); value == "" || !validValue(value) {
+			// Left out are bytes that our parser never returns, and those that net/http reads by
+			// rules of its own.
+			if value = string(wire.Trim([]byte(value))); value == "" || !validValue(value) {
 				continue
 			}
 			if _, err := nethttp.ParseTime(value); err == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 // SameSite says which requests from other sites a browser sends a cookie with.
@@ -26,19 +27,21 @@ const (
 type Cookie struct {
 	Name, Value string
 	Path        string        // begins with "/"; empty means the directory of the request
-	Domain      string        // with all its subdomains; empty means this host alone
+	Domain      string        // with all its subdomains; empty means this host only
 	MaxAge      time.Duration // rounded up to seconds; 0 means until the browser closes, or Expires; negative deletes the cookie
 	Expires     time.Time     // zero means none; for clients that do not know Max-Age
-	Secure      bool          // only over TLS
+	Secure      bool          // only over TLS; SetCookie sets it where IsHTTPS, unless there is Insecure
+	Insecure    bool          // also without TLS, though it was set over TLS
 	HttpOnly    bool          // not for scripts
 	SameSite    SameSite
 }
 
-// ErrBadCookie is wrapped by the errors of SetCookie for a Cookie that browsers would refuse or read as something else.
+// ErrBadCookie is wrapped by the errors of SetCookie for a Cookie that browsers would refuse or
+// read as something else.
 var ErrBadCookie = errors.New("http: cookie")
 
-// Cookie returns the value of the first cookie of that name, as it was sent: quotes stay. It is nil when there is none, and
-// valid until the handler returns. Names are case-sensitive.
+// Cookie returns the value of the first cookie of that name, as it was sent: quotes stay. It is nil
+// if there is none, and valid until the handler returns. Names are case-sensitive.
 func (r *Request) Cookie(name string) []byte {
 	for n, value := range r.Cookies() {
 		if string(n) == name {
@@ -48,22 +51,23 @@ func (r *Request) Cookie(name string) []byte {
 	return nil
 }
 
-// Cookies yields names and values of the cookies of all Cookie fields, as they were sent. What has no "=" or no token
-// for a name is skipped: other programs on the same domain may have set it. The slices are valid until the handler
-// returns.
+// Cookies yields names and values of the cookies of all Cookie fields, as they were sent. Pairs
+// without "=", or whose name is no token, are skipped: other programs on the same domain may have
+// set them. The slices are valid until the handler returns.
 func (r *Request) Cookies() iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
-		for i := range r.fields {
-			if !foldEqual(r.fields[i].Name, "Cookie") {
+		for _, f := range r.lines() {
+			if !wire.FoldEqual(f.Name, "Cookie") {
 				continue
 			}
-			// RFC 6265 4.2.1: cookie-string = cookie-pair *( ";" SP cookie-pair ). Quotes do not protect a ";".
-			v, more := r.fields[i].Value, true
+			// RFC 6265 4.2.1: cookie-string = cookie-pair *( ";" SP cookie-pair ). Quotes do not
+			// protect a ";".
+			v, more := f.Value, true
 			for more {
 				var pair []byte
 				pair, v, more = cutByte(v, ';')
 				name, value, found := cutByte(pair, '=')
-				if found && len(name) > 0 && all(name, tchar) && !yield(name, trim(value)) {
+				if found && len(name) > 0 && wire.All(name, wire.TokenByte) && !yield(name, wire.Trim(value)) {
 					return
 				}
 			}
@@ -74,14 +78,18 @@ func (r *Request) Cookies() iter.Seq2[[]byte, []byte] {
 // cutByte cuts v at the first sep and trims what goes before it.
 func cutByte(v []byte, sep byte) (before, behind []byte, found bool) {
 	if i := bytes.IndexByte(v, sep); i >= 0 {
-		return trim(v[:i]), v[i+1:], true
+		return wire.Trim(v[:i]), v[i+1:], true
 	}
-	return trim(v), nil, false
+	return wire.Trim(v), nil, false
 }
 
-// SetCookie adds a Set-Cookie field to the answer to come. A cookie that breaks RFC 6265 4.1, or that browsers throw
-// away, is an error that wraps ErrBadCookie; see also AddHeader.
+// SetCookie adds a Set-Cookie field to the reply to come. Over TLS (IsHTTPS) the cookie is Secure,
+// so that no browser sends it without TLS and no reply without TLS replaces it; a site that browsers
+// use both ways needs Insecure for what both have in common. For a cookie that breaks RFC 6265 4.1, or
+// that browsers throw away, it returns an error that wraps ErrBadCookie. The other errors are those
+// of AddHeader.
 func SetCookie(c *conn.Conn, k Cookie) error {
+	k.Secure = k.Secure || !k.Insecure && IsHTTPS(c)
 	if err := k.check(); err != nil {
 		return err
 	}
@@ -107,7 +115,7 @@ func (k Cookie) String() string {
 		b = append(b, "; Max-Age=0"...)
 	}
 	if !k.Expires.IsZero() {
-		b = k.Expires.UTC().AppendFormat(append(b, "; Expires="...), timeFormat)
+		b = k.Expires.UTC().AppendFormat(append(b, "; Expires="...), wire.TimeFormat)
 	}
 	if k.Secure {
 		b = append(b, "; Secure"...)
@@ -129,7 +137,7 @@ const (
 func (k *Cookie) check() error {
 	what := ""
 	switch {
-	case k.Name == "" || tokenLen([]byte(k.Name)) < len(k.Name):
+	case k.Name == "" || !wire.All(k.Name, wire.TokenByte):
 		what = "name is not a token"
 	case !isCookieValue(k.Value):
 		what = "value has a byte that RFC 6265 4.1.1 does not allow"
@@ -143,6 +151,8 @@ func (k *Cookie) check() error {
 		what = "Expires out of range" // RFC 6265 5.1.1: a year below 1601 is no date
 	case k.SameSite > SameSiteNone:
 		what = "unknown SameSite"
+	case k.Secure && k.Insecure:
+		what = "both Secure and Insecure"
 	case k.SameSite == SameSiteNone && !k.Secure:
 		what = "SameSite=None without Secure"
 	case hasFoldPrefix(k.Name, "__Secure-") && !k.Secure:
@@ -159,8 +169,8 @@ func hasFoldPrefix(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// isCookieValue checks cookie-value = *cookie-octet / ( DQUOTE *cookie-octet DQUOTE ): no white space, quote, comma,
-// semicolon or backslash.
+// isCookieValue checks cookie-value = *cookie-octet / ( DQUOTE *cookie-octet DQUOTE ): no white
+// space, quote, comma, semicolon or backslash.
 func isCookieValue(s string) bool {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]
@@ -173,21 +183,24 @@ func isCookieValue(s string) bool {
 	return true
 }
 
-// isCookiePath wants a slash in front: without it browsers take another path.
+// isCookiePath wants a slash at the beginning: without it browsers use another path. RFC 6265 4.1.1
+// allows a quote and a backslash too; but no path of a URL has them, and net/http ignores such an
+// attribute.
 func isCookiePath(s string) bool {
 	for i := range len(s) {
-		if x := s[i]; x < ' ' || x >= 0x7f || x == ';' {
+		if x := s[i]; x < ' ' || x >= 0x7f || x == ';' || x == '"' || x == '\\' {
 			return false
 		}
 	}
-	// White space at the end would be lost.
+	// White space at the end would get lost.
 	return s[0] == '/' && s[len(s)-1] != ' ' && len(s) <= maxAttribute
 }
 
-// isCookieDomain wants a host name of letters, digits and hyphens without a dot in front, which browsers would ignore
-// (RFC 6265 4.1.2.3), and which is no IPv4 address: a cookie of one cannot be shared.
+// isCookieDomain wants a host name of letters, digits and hyphens. A dot at the beginning is
+// refused, since browsers ignore it (RFC 6265 4.1.2.3), and so is an IPv4 address, which has no
+// subdomains.
 func isCookieDomain(s string) bool {
-	if len(s) > 253 || isIPv4([]byte(s)) {
+	if len(s) > 253 || wire.IsIPv4([]byte(s)) {
 		return false
 	}
 	for label := range strings.SplitSeq(s, ".") {
@@ -195,7 +208,7 @@ func isCookieDomain(s string) bool {
 			return false
 		}
 		for i := range len(label) {
-			if x := lower(label[i]); x-'a' >= 26 && !isDigit(x) && x != '-' {
+			if x := wire.Lower(label[i]); x-'a' >= 26 && !wire.IsDigit(x) && x != '-' {
 				return false
 			}
 		}

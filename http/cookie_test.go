@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 )
 
 func TestCookie(t *testing.T) {
@@ -105,7 +106,7 @@ func TestSetCookieRefusesWhatBreaksRFC6265(t *testing.T) {
 			{Name: "a", Value: "b c"}, {Name: "a", Value: "b;c"}, {Name: "a", Value: "b,c"}, {Name: "a", Value: `b"c`}, {Name: "a", Value: `b\c`},
 			{Name: "a", Value: `"`}, {Name: "a", Value: `"b`}, {Name: "a", Value: "é"}, {Name: "a", Value: "b\r\nX: y"}, {Name: "a", Value: "\x7f"},
 			{Name: "a", Value: long},
-			{Name: "a", Path: "x"}, {Name: "a", Path: "/;Secure"}, {Name: "a", Path: "/\r\n"}, {Name: "a", Path: "/é"}, {Name: "a", Path: "/\x7f"}, {Name: "a", Path: "/a "}, {Name: "a", Path: "/" + long},
+			{Name: "a", Path: "x"}, {Name: "a", Path: "/;Secure"}, {Name: "a", Path: `/"`}, {Name: "a", Path: `/\`}, {Name: "a", Path: "/\r\n"}, {Name: "a", Path: "/é"}, {Name: "a", Path: "/\x7f"}, {Name: "a", Path: "/a "}, {Name: "a", Path: "/" + long},
 			{Name: "a", Domain: ".a.b"}, {Name: "a", Domain: "a..b"}, {Name: "a", Domain: "a.b."}, {Name: "a", Domain: "-a.b"}, {Name: "a", Domain: "a_b"}, {Name: "a", Domain: "a{b"}, {Name: "a", Domain: strings.Repeat("x", 64)}, {Name: "a", Domain: "1.2.3.4"},
 			{Name: "a", Domain: "a;b"}, {Name: "a", Domain: "::1"}, {Name: "a", Domain: strings.Repeat("abc.", 63) + "de"}, {Name: "a", Domain: long},
 			{Name: "a", Expires: time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)}, {Name: "a", Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
@@ -136,5 +137,40 @@ func TestErrorsOfSetCookieSayWhatIsWrong(t *testing.T) {
 	k := Cookie{Name: "s", SameSite: SameSiteNone}
 	if err := k.check(); err.Error() != `http: cookie: "s": SameSite=None without Secure` {
 		t.Error(err)
+	}
+}
+
+// Over TLS a cookie is Secure, unless the program says that it is to work without TLS too.
+func TestCookiesKnowTheScheme(t *testing.T) {
+	for _, tt := range []struct {
+		k           Cookie
+		plain, over string // "" is refused
+	}{
+		{Cookie{Name: "a", Value: "b"}, "a=b", "a=b; Secure"},
+		{Cookie{Name: "a", Value: "b", Secure: true}, "a=b; Secure", "a=b; Secure"},
+		{Cookie{Name: "a", Value: "b", Insecure: true}, "a=b", "a=b"},
+		{Cookie{Name: "a", Value: "b", Secure: true, Insecure: true}, "", ""},
+		{Cookie{Name: "__Secure-a", Value: "b"}, "", "__Secure-a=b; Secure"},
+	} {
+		for scheme, want := range map[string]string{"http": tt.plain, "https": tt.over, "a proxy's https": tt.over} {
+			var err error
+			server := NewServer(Options{NoDate: true, HTTPS: scheme == "a proxy's https"})
+			o := conntest.Options{Setup: func(c *conn.Conn) { Attach(c, server) }}
+			if scheme == "https" {
+				o.Sealed = new(conntest.Sealed)
+			}
+			d := conntest.New(t, func(c *conn.Conn, ev conn.Event) {
+				if _, ok := ev.(*Message); ok {
+					err = SetCookie(c, tt.k)
+					Reply(c, 200, "", "")
+				}
+			}, o)
+			d.Send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			got := d.Sent()
+			if want == "" && (err == nil || strings.Contains(got, "Set-Cookie")) ||
+				want != "" && (err != nil || !strings.Contains(got, "Set-Cookie: "+want+"\r\n")) {
+				t.Errorf("%s %+v: %v, %q", scheme, tt.k, err, got)
+			}
+		}
 	}
 }

@@ -3,6 +3,8 @@ package http
 import (
 	nethttp "net/http"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 func TestCredentials(t *testing.T) {
@@ -15,13 +17,15 @@ func TestCredentials(t *testing.T) {
 		value string
 		want  Credentials
 	}{
-		// RFC 7617 2: the example of the RFC, then an empty user and password; the password may have colons.
+		// RFC 7617 2: the example of the RFC, then an empty user and password; the password may
+		// have colons.
 		{"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", basic("Aladdin", "open sesame")},
 		{"bASIC   Og==", basic("", "")}, {"Basic YTpiOmM=", basic("a", "b:c")}, {"Basic dGVzdDoxMjPCow==", basic("test", "123£")},
 		{"Basic", bad}, {"Basic ", bad}, {"Basic YQ==", bad}, // no colon
 		// RFC 7617 2: no control characters.
 		{"Basic YTpiCg==", bad}, {"Basic YQA6Yg==", bad}, {"Basic YTp/", bad},
-		// RFC 4648 3: padding is there, its bits are zero, the alphabet is the standard one, and nothing else is in it.
+		// RFC 4648 3: padding is there, its bits are zero, the alphabet is the standard one, and
+		// nothing else is in it.
 		{"Basic YTpi", basic("a", "b")}, {"Basic YTo", bad}, {"Basic YTo=", basic("a", "")}, {"Basic YTp=", bad}, {"Basic YT pi", bad},
 		{"Basic YTp_", bad}, {"Basic YTpi,", bad}, {"Basic YTpi=", bad}, {"Basic\tYTpi", bad},
 		// RFC 6750 2.1: b64token
@@ -72,14 +76,14 @@ func TestSecretEqual(t *testing.T) {
 	}
 }
 
-// What we take for Basic, net/http reads the same.
+// If we take credentials for Basic, net/http reads the same ones.
 func FuzzCredentials(f *testing.F) {
 	for _, s := range []string{"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Bearer x", "basic Og==", "Basic  Og=="} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := withFields("GET", "Authorization:"+s).Credentials()
-		q := nethttp.Request{Header: nethttp.Header{"Authorization": {string(trim([]byte(s)))}}}
+		q := nethttp.Request{Header: nethttp.Header{"Authorization": {string(wire.Trim([]byte(s)))}}}
 		user, password, ok := q.BasicAuth()
 		if ok && got.Scheme == AuthBasic && (user != got.User || password != got.Password) {
 			t.Fatalf("%q: %+v, net/http says %q %q", s, got, user, password)

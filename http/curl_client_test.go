@@ -18,7 +18,8 @@ import (
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// A curlTest has a server, and curl as its client. (curl has no pipelining any more: TestNetKeepAliveAndPipeline has.)
+// A curlTest has a server, and curl as its client. (curl has no pipelining any more:
+// TestNetKeepAliveAndPipeline has.)
 type curlTest struct {
 	*testing.T
 	addr string // with http://
@@ -110,7 +111,8 @@ func (t *curlTest) curl(args ...string) (out, told string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var stderr bytes.Buffer
-	// An upload that waits for a 100 in vain fails: curl would send it after 100 s, and is ended before.
+	// An upload that waits for a 100 in vain fails: curl would send it after 100 s, and is ended
+	// before.
 	cmd := exec.CommandContext(ctx, "curl", append([]string{"-sSv", "--noproxy", "*", "--expect100-timeout", "100"}, args...)...)
 	cmd.Stderr = &stderr
 	b, err := cmd.Output()

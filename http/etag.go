@@ -7,20 +7,23 @@ import (
 	"reflect"
 	"strconv"
 	"time"
+
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
-// clockless is the time before which no clock has stamped a file: 0 and 1 s, and the first day that a zip archive
-// knows, are what builds give to all their files, so that two versions of a file have the same.
+// clockless is a time before which no clock has set the time of a file. Builds give all their files
+// a fixed time, such as 0 or 1 s, or the first day of a zip archive, so that two versions of a file
+// have the same.
 var clockless = time.Date(1981, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// validators returns what is known of the version of a file; nothing where nothing is certain.
+// validators returns the validators of a file, as far as they are certain.
 func (s *Server) validators(f fs.File, info fs.FileInfo, coding string) Validators {
 	v := Validators{Now: time.Now()}
 	tag := ""
 	if mod := info.ModTime(); mod.After(clockless) {
 		v.Modified = mod
 		if mod.After(v.Now) {
-			v.Modified = v.Now // RFC 9110 8.8.2.1: never later than the answer
+			v.Modified = v.Now // RFC 9110 8.8.2.1: never later than the reply
 		}
 		tag = strconv.FormatInt(mod.UnixNano(), 36)
 	} else if isEmbedded(info) {
@@ -30,14 +33,14 @@ func (s *Server) validators(f fs.File, info fs.FileInfo, coding string) Validato
 		return v
 	}
 	if coding != "" {
-		coding = "-" + coding // RFC 9110 8.8.3.3: the codings of a file are as many representations
+		coding = "-" + coding // RFC 9110 8.8.3.3: each coding of a file is a representation of its own
 	}
 	v.ETag = `"` + tag + "-" + strconv.FormatInt(info.Size(), 36) + coding + `"`
 	return v
 }
 
-// isEmbedded reports whether info is of a file of an embed.FS, whatever wrappers the FS has. Those are constant, and so
-// is their FileInfo, a pointer.
+// isEmbedded reports whether info is of a file of an embed.FS, whatever wrappers the FS has. Such
+// files are constant, and so is their FileInfo, a pointer.
 func isEmbedded(info fs.FileInfo) bool {
 	t := reflect.TypeOf(info)
 	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "embed"
@@ -46,7 +49,7 @@ func isEmbedded(info fs.FileInfo) bool {
 // An etagKey is the FileInfo of an embedded file.
 type etagKey = fs.FileInfo
 
-// contentTag returns a hash of an embedded file, made once; "" when it cannot be read.
+// contentTag returns a hash of an embedded file, made once; "" if the file cannot be read.
 func (s *Server) contentTag(f fs.File, info fs.FileInfo) string {
 	if tag, ok := s.etags[info]; ok {
 		return tag
@@ -75,14 +78,14 @@ func (s *Server) fileBuffer() []byte {
 	return s.file
 }
 
-// append appends the fields of v.
+// append appends the fields for v.
 func (v *Validators) append(b []byte) []byte {
 	if v.ETag != "" {
 		b = appendField(removeField(b, "ETag"), "ETag", v.ETag)
 	}
 	if !v.Modified.IsZero() {
 		b = append(removeField(b, "Last-Modified"), "Last-Modified: "...)
-		b = append(v.Modified.UTC().AppendFormat(b, timeFormat), "\r\n"...)
+		b = append(v.Modified.UTC().AppendFormat(b, wire.TimeFormat), "\r\n"...)
 	}
 	return b
 }

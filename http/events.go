@@ -9,83 +9,101 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// ErrBadEvent is returned for an id or a type of an event with CR, LF or NUL in it.
+// ErrBadEvent is returned if the id or the type of an event contains CR, LF or NUL.
 var ErrBadEvent = errors.New("http: line end or NUL in the id or type of an event")
 
-// StartEvents answers with a stream of server-sent events (text/event-stream, as EventSource in browsers reads it),
-// with status 200 and Cache-Control: no-store unless the handler has set another. Events follow with SendEvent and
-// SendPreparedEvent, until End. When nothing was sent for Options.Heartbeat, a comment goes out, so that a client that
-// is gone is noticed. A client that ends its side ends the stream; at Manager.Shutdown it is completed, and later
-// events return ErrNotBegun.
+// StartEvents begins a stream of server-sent events as the reply (text/event-stream, which
+// EventSource in browsers reads), with status 200. Unless the handler has set others,
+// Cache-Control: no-store goes with it, and X-Accel-Buffering: no, without which nginx holds events
+// back until they fill a buffer. Events follow with SendEvent and SendPreparedEvent, until End. If
+// nothing was sent for Options.Heartbeat, a comment goes out, so that a client that is gone is
+// noticed. If the client ends its side, the stream ends. Manager.Shutdown completes the stream, and
+// later events return ErrNotBegun.
 //
-// A client that reads slowly shows in c.Pending; conn.Limits says what is done when that reaches its limit.
+// c.Pending shows whether a client reads slowly; conn.Limits says what happens at its limit.
 //
-// A HEAD request is answered and done with: later events return ErrNotBegun. The errors are those of Begin.
+// A HEAD request has its whole reply then: later events return ErrNotBegun. The errors are those of
+// Begin.
 func StartEvents(c *conn.Conn) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
+	return x.startEvents(c)
+}
+
+func (x *exchange) startEvents(c *conn.Conn) error {
 	if !hasField(x.extra, "Cache-Control") {
 		x.extra = appendField(x.extra, "Cache-Control", "no-store")
 	}
-	x.lastEvent = c.Shared().Now
+	if !hasField(x.extra, "X-Accel-Buffering") {
+		x.extra = appendField(x.extra, "X-Accel-Buffering", "no")
+	}
+	x.lastEvent = c.Layer().Shared().Now
 	x.flags |= events
-	if err := x.begin(c, 200, "text/event-stream", untold); err != nil {
+	if err := x.beginReply(c, 200, "text/event-stream", untold, opens); err != nil {
 		x.flags &^= events
 		return err
 	}
 	if x.is(isHead) {
-		return End(c)
+		return x.end(c, nil)
 	}
 	return nil
 }
 
-// IsEventStream reports whether StartEvents is in force on c: for a Manager.Broadcast that looks for those.
-func IsEventStream(c *conn.Conn) bool {
-	_, err := streaming(c)
-	return err == nil
-}
+// IsEventStream reports whether c sends a stream of events now: see EventStream.
+func IsEventStream(c *conn.Conn) bool { return EventStream(c) != nil }
 
-// streaming returns the exchange whose answer is a stream of events.
-func streaming(c *conn.Conn) (*exchange, error) {
+// sendingEvents returns the exchange whose reply is a stream of events.
+func sendingEvents(c *conn.Conn) (*exchange, error) {
 	x, err := beginning(c)
-	if err != nil || !x.is(events) {
-		return nil, ErrNotBegun
+	if err == nil && !x.is(events) {
+		err = ErrNotBegun
 	}
-	return x, nil
+	return x, err
 }
 
-// LastEventID returns the id of the last event that the client got before its connection broke; nil when it is new.
+// LastEventID returns the id of the last event that the client got before its connection broke; nil
+// for a new client.
 func LastEventID(m *Message) []byte { return m.Header("Last-Event-ID") }
 
-// SendEvent sends an event. id becomes the client's Last-Event-ID, event is the type it listens for ("message" when
-// empty); an empty one is left out. data may have several lines: CR LF, LF and CR end one, and arrive as LF. It returns
-// ErrNotBegun when c is no stream of events, ErrBadEvent, and the errors of conn.Conn.Write.
+// SendEvent sends an event. id becomes the client's Last-Event-ID, event is the type it listens for
+// ("message" if empty); empty ones are left out. data may have several lines: CR LF, LF and CR end
+// one, and arrive as LF. It returns ErrNotBegun if c sends no stream of events, ErrBadEvent, and
+// the errors of conn.Conn.Write.
 func SendEvent(c *conn.Conn, id, event, data string) error {
-	x, err := streaming(c)
+	x, err := sendingEvents(c)
 	if err != nil {
 		return err
 	}
+	return x.sendFields(c, id, event, data)
+}
+
+// sendFields sends an event.
+func (x *exchange) sendFields(c *conn.Conn, id, event, data string) error {
 	if !validEvent(id, event) {
 		return ErrBadEvent
 	}
 	s := x.srv
 	s.scratch = appendEvent(s.scratch[:0], id, event, data)
-	err = x.sendEvent(c, s.scratch)
+	err := x.sendEvent(c, s.scratch)
 	if cap(s.scratch) > 64<<10 {
 		s.scratch = nil
 	}
 	return err
 }
 
-// SendRetry tells the client to wait for d, to the millisecond, before it connects again after a break. The errors are
-// those of SendEvent.
+// SendRetry tells the client to wait for d, to the millisecond, before it connects again after a
+// break. The errors are those of SendEvent.
 func SendRetry(c *conn.Conn, d time.Duration) error {
-	x, err := streaming(c)
+	x, err := sendingEvents(c)
 	if err != nil {
 		return err
 	}
+	return x.sendRetry(c, d)
+}
+
+func (x *exchange) sendRetry(c *conn.Conn, d time.Duration) error {
 	s := x.srv
 	s.scratch = strconv.AppendInt(append(s.scratch[:0], "retry: "...), max(d.Milliseconds(), 0), 10)
 	s.scratch = append(s.scratch, "\n\n"...)
@@ -96,7 +114,7 @@ func (x *exchange) sendEvent(c *conn.Conn, text []byte) error {
 	if err := x.sendChunk(c, text); err != nil {
 		return err
 	}
-	x.lastEvent = c.Shared().Now
+	x.lastEvent = c.Layer().Shared().Now
 	return nil
 }
 
@@ -106,7 +124,8 @@ type PreparedEvent struct {
 	text  []byte // in chunk
 }
 
-// PrepareEvent makes an event of what SendEvent would send. It is safe for concurrent use. It returns ErrBadEvent.
+// PrepareEvent makes an event of what SendEvent would send. It is safe for concurrent use. It
+// returns ErrBadEvent.
 func PrepareEvent(id, event, data string) (*PreparedEvent, error) {
 	if !validEvent(id, event) {
 		return nil, ErrBadEvent
@@ -122,25 +141,34 @@ func PrepareEvent(id, event, data string) (*PreparedEvent, error) {
 // Len returns how many bytes are sent of e, at most. Safe for concurrent use.
 func (e *PreparedEvent) Len() int { return len(e.chunk) }
 
-// SendPreparedEvent sends e, without a copy however many connections it goes to. The errors are those of SendEvent.
+// SendPreparedEvent sends e without copying it for each connection. If the client lags as far as
+// conn.Limits.Backlog allows, it does not get the event, or loses older ones, or its stream ends,
+// as the Policy says. The errors are those of SendEvent, and conn.ErrBacklog.
 func SendPreparedEvent(c *conn.Conn, e *PreparedEvent) error {
-	x, err := streaming(c)
+	x, err := sendingEvents(c)
 	if err != nil {
 		return err
 	}
+	return x.sendPrepared(c, e)
+}
+
+func (x *exchange) sendPrepared(c *conn.Conn, e *PreparedEvent) error {
 	b := e.chunk
 	if !x.chunks() {
 		b = e.text
 	}
-	if err := c.WriteShared(b); err != nil {
+	if err := c.Layer().WriteBroadcast(b); err != nil {
+		if err == conn.ErrBacklog && c.Limits().Backlog.Policy == conn.Disconnect && x.end(c, nil) != nil {
+			x.cut(c) // there is no room even for the end
+		}
 		return err
 	}
 	x.note.size += int64(len(e.text))
-	x.lastEvent = c.Shared().Now
+	x.lastEvent = c.Layer().Shared().Now
 	return nil
 }
 
-// validEvent refuses what would end the line, and the id that a client would ignore.
+// validEvent refuses an id or a type that would end its line, and an id that clients would ignore.
 func validEvent(id, event string) bool {
 	return !strings.ContainsAny(id, "\r\n\x00") && !strings.ContainsAny(event, "\r\n\x00")
 }
@@ -170,20 +198,18 @@ func appendEvent(b []byte, id, event, data string) []byte {
 
 var heartbeat = []byte(":\n\n")
 
-// beat sets the deadline of an answer that has begun: for the next heartbeat of a stream of events, else none.
+// beat sends a heartbeat when one is due.
 func (x *exchange) beat(c *conn.Conn) {
 	every := x.srv.opts.Heartbeat
 	if !x.is(events) || every < 0 {
-		c.SetDeadline(0)
 		return
 	}
-	now := c.Shared().Now
+	now := c.Layer().Shared().Now
 	if now-x.lastEvent >= int64(every) {
-		// To a client that has not even taken what is queued, nothing is added: the write timeout looks after it.
+		// A client that has not taken the queued bytes gets no more: the write timeout ends it.
 		if c.Pending() == 0 {
 			x.sendChunk(c, heartbeat)
 		}
 		x.lastEvent = now
 	}
-	c.SetDeadline(time.Duration(x.lastEvent - now + int64(every)))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// subscribe is a handler that answers each request with a stream of events.
+// subscribe is a handler that replies to each request with a stream of events.
 func subscribe(t testing.TB) conn.Handler {
 	return func(c *conn.Conn, ev conn.Event) {
 		if _, ok := ev.(*Message); ok {
@@ -19,10 +19,12 @@ func subscribe(t testing.TB) conn.Handler {
 	}
 }
 
-const eventsHead = "HTTP/1.1 200 OK\nContent-Type: text/event-stream\nTransfer-Encoding: chunked\nCache-Control: no-store\n\n"
+const eventsHead = "HTTP/1.1 200 OK\nContent-Type: text/event-stream\nTransfer-Encoding: chunked\nCache-Control: no-store\n" +
+	"X-Accel-Buffering: no\n\n"
 
 // oldEvents is the head for HTTP/1.0: what follows is the bare stream.
-const oldEvents = "HTTP/1.1 200 OK\nContent-Type: text/event-stream\nConnection: close\nCache-Control: no-store\n\n"
+const oldEvents = "HTTP/1.1 200 OK\nContent-Type: text/event-stream\nConnection: close\nCache-Control: no-store\n" +
+	"X-Accel-Buffering: no\n\n"
 
 // HTML standard 9.2.5.
 func TestEventFormat(t *testing.T) {
@@ -48,7 +50,7 @@ func TestEventFormat(t *testing.T) {
 		if err := SendPreparedEvent(tc.c, p); err != nil {
 			t.Fatal(err)
 		}
-		tc.settle()
+		tc.turn()
 		tc.wantReply(oldEvents + test.want + test.want)
 	}
 }
@@ -64,7 +66,7 @@ func TestEventStream(t *testing.T) {
 	p, _ := PrepareEvent("", "", "world!")
 	SendPreparedEvent(tc.c, p)
 	SendRetry(tc.c, 1500*time.Millisecond)
-	tc.settle()
+	tc.turn()
 	tc.wantReply("d\ndata: hello␊␊\ne\ndata: world!␊␊\nd\nretry: 1500␊␊\n")
 	for _, bad := range []string{"a\nb", "a\rb", "a\x00b", "\n"} {
 		_, err := PrepareEvent(bad, "", "x")
@@ -76,10 +78,10 @@ func TestEventStream(t *testing.T) {
 		}
 	}
 	End(tc.c)
-	tc.settle()
+	tc.turn()
 	tc.wantReply("0\n\n" + eventsHead)
 	End(tc.c)
-	tc.settle()
+	tc.turn()
 	tc.reply()
 	tc.wantOpen()
 	for _, err := range []error{SendEvent(tc.c, "", "", "x"), SendPreparedEvent(tc.c, p), SendRetry(tc.c, 0)} {
@@ -95,7 +97,7 @@ func TestEventStream(t *testing.T) {
 func TestEventsForHEAD(t *testing.T) {
 	tc := newTest(t, Options{}, subscribe(t))
 	tc.send(request("HEAD", "/"))
-	tc.wantReply(eventsHead)
+	tc.wantReply(strings.Replace(eventsHead, "Transfer-Encoding: chunked\n", "", 1))
 	tc.wantOpen()
 }
 
@@ -141,7 +143,7 @@ func TestHeartbeat(t *testing.T) {
 		tc.sleep(5 * time.Second)
 		tc.reply()
 		SendEvent(tc.c, "", "", "x")
-		tc.settle()
+		tc.turn()
 		tc.reply()
 		tc.sleep(14900 * time.Millisecond)
 		tc.wantReply("")
@@ -151,9 +153,9 @@ func TestHeartbeat(t *testing.T) {
 	t.Run("not to a client that takes nothing", func(t *testing.T) {
 		tc := newTest(t, Options{Limits: conn.Limits{Stall: -1}}, subscribe(t))
 		tc.send(getLine)
-		tc.wire.room = 0
+		tc.Wire.Room = 0
 		SendEvent(tc.c, "", "", "x")
-		tc.settle()
+		tc.turn()
 		n := tc.c.Pending()
 		tc.sleep(time.Hour)
 		if tc.c.Pending() != n {
@@ -195,8 +197,8 @@ func TestShutdownCompletesAnEventStream(t *testing.T) {
 		tc := newTest(t, Options{}, subscribe(t))
 		tc.send("GET / HTTP/" + minor + "\r\nHost: h\r\n\r\n")
 		SendEvent(tc.c, "", "", "x")
-		tc.c.Fire(conn.Shutdown{})
-		tc.settle()
+		tc.c.Driver().Fire(&conn.Shutdown{})
+		tc.turn()
 		if minor == "1.1" {
 			tc.wantReply(eventsHead + "9\ndata: x␊␊\n0\n\n")
 		} else {
@@ -212,12 +214,12 @@ func TestPreparedEventIsNotCopied(t *testing.T) {
 	}
 	tc := newTest(t, Options{Limits: conn.Limits{Send: 1 << 30}}, subscribe(t))
 	tc.send(getLine)
-	tc.wire.discard = true
+	tc.Wire.Forget = true
 	p, _ := PrepareEvent("1", "big", strings.Repeat("x", 100_000))
 	n := testing.AllocsPerRun(100, func() {
 		SendPreparedEvent(tc.c, p)
 		SendEvent(tc.c, "1", "", "small")
-		tc.settle()
+		tc.turn()
 	})
 	if n != 0 {
 		t.Fatal(n, "allocations")

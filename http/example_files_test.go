@@ -4,11 +4,35 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"testing/fstest"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	mghttp "github.com/seed4930a636/mangusta/http"
-	"github.com/seed4930a636/mangusta/mgr"
 )
+
+// Files that are built into the program, as with package embed.
+func ExampleServeFS() {
+	files := fstest.MapFS{"index.html": {Data: []byte("<p>hi")}, "app/main.js": {Data: []byte("run()")}}
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			mghttp.ServeFS(c, m, files, mghttp.FileOptions{Prefix: "/ui"})
+		}
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	for _, path := range []string{"/ui/", "/ui/app/main.js", "/ui/../secret"} {
+		d.Send("GET " + path + " HTTP/1.1\r\nHost: device\r\n\r\n")
+		reply := d.Sent()
+		status, _, _ := strings.Cut(reply, "\r\n")
+		_, body, _ := strings.Cut(reply, "\r\n\r\n")
+		fmt.Println(status, strings.TrimSpace(body))
+	}
+	// Output:
+	// HTTP/1.1 200 OK <p>hi
+	// HTTP/1.1 200 OK run()
+	// HTTP/1.1 404 Not Found 404 Not Found
+}
 
 // A directory of the machine: no path and no symbolic link leads out of it.
 func ExampleServeDir() {
@@ -34,18 +58,24 @@ func ExampleServeDir() {
 			mghttp.Reply(c, 404, "text/plain", "no %s here", m.Path)
 		},
 	}
-	ask(func(*mgr.Manager) conn.Handler {
-		return func(c *conn.Conn, ev conn.Event) {
-			if m, ok := ev.(*mghttp.Message); ok {
-				mghttp.ServeDir(c, m, root, o)
-			}
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			mghttp.ServeDir(c, m, root, o)
 		}
-	}, []string{"Cache-Control"}, "GET /ui/main.js", "GET /ui/.env", "GET /ui/users", "GET /ui/../etc/passwd")
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	for _, path := range []string{"/ui/main.js", "/ui/.env", "/ui/users", "/ui/../etc/passwd"} {
+		d.Send("GET " + path + " HTTP/1.1\r\nHost: device\r\n\r\n")
+		reply := d.Sent()
+		status, _, _ := strings.Cut(reply, "\r\n")
+		_, body, _ := strings.Cut(reply, "\r\n\r\n")
+		fmt.Println(status, body)
+	}
 	// Output:
-	// 200 OK max-age=3600 run()
-	// 404 Not Found  no /ui/.env here
-	// 404 Not Found  no /ui/users here
-	// 404 Not Found  no /ui/../etc/passwd here
+	// HTTP/1.1 200 OK run()
+	// HTTP/1.1 404 Not Found no /ui/.env here
+	// HTTP/1.1 404 Not Found no /ui/users here
+	// HTTP/1.1 404 Not Found no /ui/../etc/passwd here
 }
 
 // One file, whatever the path.
@@ -58,14 +88,20 @@ func ExampleServeFile() {
 	defer os.Remove(f.Name())
 	f.WriteString("the manual")
 	f.Close()
-	ask(func(*mgr.Manager) conn.Handler {
-		return func(c *conn.Conn, ev conn.Event) {
-			if m, ok := ev.(*mghttp.Message); ok {
-				mghttp.ServeFile(c, m, f.Name())
-			}
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			mghttp.ServeFile(c, m, f.Name())
 		}
-	}, []string{"Content-Type"}, "GET /help", "POST /help")
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	for _, method := range []string{"GET", "POST"} {
+		d.Send(method + " /help HTTP/1.1\r\nHost: device\r\n\r\n")
+		reply := d.Sent()
+		status, _, _ := strings.Cut(reply, "\r\n")
+		_, body, _ := strings.Cut(reply, "\r\n\r\n")
+		fmt.Println(status, strings.TrimSpace(body))
+	}
 	// Output:
-	// 200 OK text/plain; charset=utf-8 the manual
-	// 405 Method Not Allowed text/plain; charset=utf-8 405 Method Not Allowed
+	// HTTP/1.1 200 OK the manual
+	// HTTP/1.1 405 Method Not Allowed 405 Method Not Allowed
 }

@@ -1,103 +1,73 @@
 package http_test
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	nethttp "net/http"
 	"strings"
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	mghttp "github.com/seed4930a636/mangusta/http"
-	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// answer runs a loop that answers one request with f, and prints the reply: status, the fields named, body.
-func answer(f func(c *conn.Conn, m *mghttp.Message), method string, header []string, body string, fields ...string) {
-	m, err := mgr.New(mgr.Options{})
-	if err != nil {
-		panic(err)
-	}
-	defer m.Close()
-	l, err := mghttp.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
-		if q, ok := ev.(*mghttp.Message); ok {
-			f(c, q)
-		}
-	})
-	if err != nil {
-		panic(err)
-	}
-	c, err := net.Dial("tcp", l.LocalAddr().String())
-	if err != nil {
-		panic(err)
-	}
-	defer c.Close()
-	go m.Run(context.Background())
-	lines := append([]string{method + " HTTP/1.1", "Host: device", fmt.Sprintf("Content-Length: %d", len(body))}, header...)
-	fmt.Fprintf(c, "%s\r\n\r\n%s", strings.Join(lines, "\r\n"), body)
-	reply, err := nethttp.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		panic(err)
-	}
-	text, _ := io.ReadAll(reply.Body)
-	fmt.Print(reply.Status)
-	for _, name := range fields {
-		fmt.Printf("\n%s: %s", name, reply.Header.Get(name))
-	}
-	fmt.Printf("\n%s\n", text)
-}
-
 func ExampleMessage_Var() {
-	answer(func(c *conn.Conn, m *mghttp.Message) {
-		name, ok := m.Var("name")
-		page, _ := m.QueryVar("page")
-		_, missing := m.Var("missing")
-		mghttp.Reply(c, 200, "text/plain", "%q %v, page %s, %v", name, ok, page, missing)
-	}, "POST /search?page=2", []string{"Content-Type: application/x-www-form-urlencoded"}, "name=Ada+L%C3%B6we&empty=")
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			name, ok := m.Var("name")
+			page, _ := m.QueryVar("page")
+			_, missing := m.Var("missing")
+			fmt.Printf("%q %v, page %s, %v\n", name, ok, page, missing)
+		}
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("POST /search?page=2 HTTP/1.1\r\nHost: device\r\nContent-Type: application/x-www-form-urlencoded\r\n" +
+		"Content-Length: 23\r\n\r\nname=Ada+L%C3%B6we&no=1")
 	// Output:
-	// 200 OK
 	// "Ada Löwe" true, page 2, false
 }
 
-// A form that is malformed is refused as a whole.
+// The error of a malformed form comes in its place.
 func ExampleMessage_Vars() {
-	answer(func(c *conn.Conn, m *mghttp.Message) {
-		var out strings.Builder
-		for v, err := range m.Vars() {
-			if err != nil {
-				mghttp.Reply(c, 400, "text/plain", "%v", err)
-				return
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			for v, err := range m.Vars() {
+				if err != nil {
+					fmt.Println(err)
+					mghttp.Error(c, 400)
+					return
+				}
+				fmt.Printf("%s=%s\n", v.Name, v.Value)
 			}
-			fmt.Fprintf(&out, "%s=%s\n", v.Name, v.Value)
 		}
-		mghttp.Reply(c, 200, "text/plain", "%s", out.String())
-	}, "GET /?a=1&b=100%", nil, "")
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET /?a=1&b=100% HTTP/1.1\r\nHost: device\r\n\r\n")
 	// Output:
-	// 400 Bad Request
+	// a=1
 	// http: form: malformed percent-encoding
 }
 
 func ExampleMessage_Multipart() {
-	body := "--xyz\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n" +
+	form := "--xyz\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n" +
 		"--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"../../etc/a.txt\"\r\nContent-Type: text/plain\r\n\r\n12345\r\n--xyz--\r\n"
-	answer(func(c *conn.Conn, m *mghttp.Message) {
-		var out strings.Builder
-		for p, err := range m.Multipart(mghttp.MultipartLimits{}) {
-			var bad *mghttp.FormError
-			if errors.As(err, &bad) {
-				mghttp.Reply(c, bad.Status, "text/plain", "%v", bad)
-				return
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			for p, err := range m.Multipart(mghttp.MultipartLimits{}) {
+				var bad *mghttp.FormError
+				if errors.As(err, &bad) {
+					mghttp.Error(c, bad.Status)
+					return
+				}
+				fmt.Printf("%s %q: %d bytes\n", p.Name, p.Filename, len(p.Body))
 			}
-			fmt.Fprintf(&out, "%s %q: %d bytes\n", p.Name, p.Filename, len(p.Body))
+			mghttp.Reply(c, 200, "", "")
 		}
-		mghttp.Reply(c, 200, "text/plain", "%s", out.String())
-	}, "POST /", []string{"Content-Type: multipart/form-data; boundary=xyz"}, body)
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: device\r\nContent-Type: multipart/form-data; boundary=xyz\r\nContent-Length: %d\r\n\r\n%s",
+		len(form), form))
 	// Output:
-	// 200 OK
 	// note "": 5 bytes
 	// file "a.txt": 5 bytes
 }
@@ -143,39 +113,59 @@ func ExampleMultipartReader() {
 }
 
 func ExampleSetCookie() {
-	answer(func(c *conn.Conn, m *mghttp.Message) {
-		seen := m.Cookie("seen")
-		err := mghttp.SetCookie(c, mghttp.Cookie{Name: "seen", Value: "2", Path: "/", MaxAge: 24 * time.Hour, HttpOnly: true, SameSite: mghttp.SameSiteLax})
-		mghttp.Reply(c, 200, "text/plain", "seen %s, %v", seen, err)
-	}, "GET /", []string{"Cookie: a=b; seen=1"}, "", "Set-Cookie")
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			fmt.Printf("seen %s times\n", m.Cookie("seen"))
+			mghttp.SetCookie(c, mghttp.Cookie{Name: "seen", Value: "2", Path: "/", MaxAge: 24 * time.Hour, HttpOnly: true, SameSite: mghttp.SameSiteLax})
+			mghttp.Reply(c, 200, "text/plain", "hello\n")
+		}
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET / HTTP/1.1\r\nHost: device\r\nCookie: a=b; seen=1\r\n\r\n")
+	fmt.Print(strings.ReplaceAll(d.Sent(), "\r", ""))
 	// Output:
-	// 200 OK
+	// seen 1 times
+	// HTTP/1.1 200 OK
+	// Content-Type: text/plain
+	// Content-Length: 6
 	// Set-Cookie: seen=2; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax
-	// seen 1, <nil>
+	//
+	// hello
 }
 
 func ExampleRequest_Credentials() {
-	answer(func(c *conn.Conn, m *mghttp.Message) {
-		if !m.Credentials().IsBasic("Aladdin", "open sesame") {
-			mghttp.SetHeader(c, "WWW-Authenticate", `Basic realm="cave"`)
-			mghttp.Error(c, 401)
-			return
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			if !m.Credentials().IsBasic("Aladdin", "open sesame") {
+				mghttp.SetHeader(c, "WWW-Authenticate", `Basic realm="cave"`)
+				mghttp.Error(c, 401)
+				return
+			}
+			mghttp.Reply(c, 200, "text/plain", "welcome\n")
 		}
-		mghttp.Reply(c, 200, "text/plain", "welcome")
-	}, "GET /", []string{"Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}, "")
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET / HTTP/1.1\r\nHost: device\r\nAuthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n")
+	fmt.Print(strings.ReplaceAll(d.Sent(), "\r", ""))
 	// Output:
-	// 200 OK
+	// HTTP/1.1 200 OK
+	// Content-Type: text/plain
+	// Content-Length: 8
+	//
 	// welcome
 }
 
 func ExampleRequest_Accepts() {
-	answer(func(c *conn.Conn, m *mghttp.Message) {
-		media := m.Accepts("application/json", "text/html")
-		mghttp.Reply(c, 200, "text/plain", "%s, %s", media, m.AcceptsEncoding("br", "gzip"))
-	}, "GET /", []string{"Accept: text/html, application/json;q=0.9", "Accept-Encoding: gzip, deflate"}, "")
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			fmt.Println(m.Accepts("application/json", "text/html"), m.AcceptsEncoding("br", "gzip"))
+		}
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET / HTTP/1.1\r\nHost: device\r\nAccept: text/html, application/json;q=0.9\r\n" +
+		"Accept-Encoding: gzip, deflate\r\n\r\n")
 	// Output:
-	// 200 OK
-	// text/html, gzip
+	// text/html gzip
 }
 
 func ExampleParseRange() {
@@ -202,18 +192,24 @@ func ExampleParseRange() {
 	// bytes=nonsense: 200
 }
 
+// The client has the current version already.
 func ExampleValidators_Check() {
-	answer(func(c *conn.Conn, m *mghttp.Message) {
-		v := mghttp.Validators{ETag: `"v7"`}
-		mghttp.SetHeader(c, "ETag", v.ETag)
-		if verdict := v.Check(&m.Request); verdict.Status() != 200 {
-			mghttp.ReplyBytes(c, verdict.Status(), "", nil)
-			return
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			v := mghttp.Validators{ETag: `"v7"`}
+			mghttp.SetHeader(c, "ETag", v.ETag)
+			if verdict := v.Check(&m.Request); verdict.Status() != 200 {
+				mghttp.ReplyBytes(c, verdict.Status(), "", nil)
+				return
+			}
+			mghttp.Reply(c, 200, "text/plain", "version 7\n")
 		}
-		mghttp.Reply(c, 200, "text/plain", "version 7")
-	}, "GET /", []string{`If-None-Match: "v6", W/"v7"`}, "", "ETag")
+	}, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET / HTTP/1.1\r\nHost: device\r\nIf-None-Match: \"v6\", W/\"v7\"\r\n\r\n")
+	fmt.Print(strings.ReplaceAll(d.Sent(), "\r", ""))
 	// Output:
-	// 304 Not Modified
+	// HTTP/1.1 304 Not Modified
 	// ETag: "v7"
 }
 

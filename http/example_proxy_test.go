@@ -1,49 +1,27 @@
 package http_test
 
 import (
-	"bufio"
-	"context"
 	"fmt"
-	"io"
-	"net"
-	nethttp "net/http"
 	"net/netip"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	mghttp "github.com/seed4930a636/mangusta/http"
-	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// A proxy on the same machine says in a PROXY header who the client is.
+// A proxy gives the address of the client in a PROXY header.
 func ExampleOptions_proxyFrom() {
-	m, err := mgr.New(mgr.Options{})
-	if err != nil {
-		panic(err)
-	}
-	defer m.Close()
-	l, err := mghttp.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
+	server := mghttp.NewServer(mghttp.Options{ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
 		if _, ok := ev.(*mghttp.Message); ok {
-			mghttp.Reply(c, 200, "text/plain", "you are %s", c.RemoteAddr())
+			fmt.Println("the client is", c.RemoteAddr())
 		}
-	}, mghttp.Options{ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	if err != nil {
-		panic(err)
-	}
-	addr := l.LocalAddr().String()
-	go m.Run(context.Background())
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		panic(err)
-	}
-	defer c.Close()
-	fmt.Fprintf(c, "PROXY TCP4 192.0.2.7 192.0.2.1 47011 80\r\nGET / HTTP/1.1\r\nHost: device.local\r\n\r\n")
-	resp, err := nethttp.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		panic(err)
-	}
-	body, _ := io.ReadAll(resp.Body)
-	fmt.Printf("%s\n", body)
-	// Output: you are 192.0.2.7:47011
+	}, conntest.Options{
+		Remote: netip.MustParseAddrPort("127.0.0.1:4711"),
+		Setup:  func(c *conn.Conn) { mghttp.Attach(c, server) },
+	})
+	d.Send("PROXY TCP4 192.0.2.7 192.0.2.1 47011 80\r\nGET / HTTP/1.1\r\nHost: device.local\r\n\r\n")
+	// Output: the client is 192.0.2.7:47011
 }
 
 func ExampleParseProxy() {
@@ -59,33 +37,39 @@ func ExampleParseProxy() {
 	// http: malformed PROXY header: there is none
 }
 
+// The first address is of the client's own making. The second one was seen by the trusted proxy,
+// the peer.
 func ExampleRequest_ClientAddr() {
 	trusted := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	ask(func(*mgr.Manager) conn.Handler {
-		return func(c *conn.Conn, ev conn.Event) {
-			if m, ok := ev.(*mghttp.Message); ok {
-				mghttp.Reply(c, 200, "text/plain", "%s", m.ClientAddr(c, trusted, "X-Forwarded-For"))
-			}
+	server := mghttp.NewServer(mghttp.Options{})
+	d := conntest.New(nil, func(c *conn.Conn, ev conn.Event) {
+		if m, ok := ev.(*mghttp.Message); ok {
+			fmt.Println(m.ClientAddr(c, trusted, "X-Forwarded-For"))
 		}
-	}, nil, "GET / HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.7\r\nX:", "GET /")
-	// Output:
-	// 200 OK 192.0.2.7
-	// 200 OK 127.0.0.1
+	}, conntest.Options{
+		Remote: netip.MustParseAddrPort("127.0.0.1:4711"),
+		Setup:  func(c *conn.Conn) { mghttp.Attach(c, server) },
+	})
+	d.Send("GET / HTTP/1.1\r\nHost: device\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.7\r\n\r\n")
+	// Output: 192.0.2.7
 }
 
-func ExampleOnAnswer() {
-	told := make(chan string, 1)
-	ask(func(*mgr.Manager) conn.Handler {
-		return func(c *conn.Conn, ev conn.Event) {
-			if m, ok := ev.(*mghttp.Message); ok {
-				path := string(m.Path) // m is gone when the answer is there
-				mghttp.OnAnswer(c, func(status int, bytes int64) { told <- fmt.Sprint(path, " ", status, " ", bytes) })
-				mghttp.Reply(c, 200, "text/plain", "hello")
-			}
+// Networks as a configuration file has them.
+func ExampleInNetworks() {
+	var lan []netip.Prefix
+	for _, text := range []string{"10.0.0.0/8", "fd00::/8"} {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			fmt.Println(err)
+			return
 		}
-	}, nil, "GET /a")
-	fmt.Println(<-told)
+		lan = append(lan, p)
+	}
+	for _, text := range []string{"10.1.2.3", "::ffff:10.1.2.3", "192.0.2.7"} {
+		fmt.Println(text, mghttp.InNetworks(netip.MustParseAddr(text), lan))
+	}
 	// Output:
-	// 200 OK hello
-	// /a 200 5
+	// 10.1.2.3 true
+	// ::ffff:10.1.2.3 true
+	// 192.0.2.7 false
 }

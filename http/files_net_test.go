@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
@@ -129,7 +130,7 @@ func TestNetServeDirStoppedReaders(t *testing.T) {
 		n      int
 	}{{mgr.Epoll, 1000}, {mgr.Select, 250}} {
 		t.Run(x.poller.String(), func(t *testing.T) {
-			if testing.Short() {
+			if !exhaustive.On() {
 				x.n /= 10
 			}
 			root, _ := rootWith(t, 10)
@@ -156,7 +157,7 @@ func TestNetServeDirStoppedReaders(t *testing.T) {
 			waitUntil(t, "all readers are stuck", func() bool {
 				stuck, last := 0, sent
 				m.Broadcast(func(c *conn.Conn) {
-					if sent = c.Shared().Stats.BytesOut; c.FilePending() > 50<<20 {
+					if sent = c.Layer().Shared().Stats.BytesOut; c.FilePending() > 50<<20 {
 						stuck++
 					}
 				})

@@ -103,14 +103,14 @@ func TestServeFSStatuses(t *testing.T) {
 		{"/s/" + strings.Repeat("a", 1000), 404, ""},
 	} {
 		tc.send(request("GET", x.target))
-		out := tc.wire.out.String()
+		out := string(tc.Wire.Sent)
 		if !strings.Contains(out, x.has) {
 			t.Errorf("%s: no %q in\n%s", x.target, x.has, out)
 		}
 		if strings.Count(out, "HTTP/1.1 ") != 1 || !strings.HasPrefix(out, fmt.Sprint("HTTP/1.1 ", x.status)) {
 			t.Errorf("%s: want %d:\n%s", x.target, x.status, out)
 		}
-		tc.wire.out.Reset()
+		tc.Sent()
 	}
 	tc.wantOpen()
 }
@@ -159,7 +159,8 @@ func TestServeFSRoot(t *testing.T) {
 	tc.wantOpen()
 }
 
-// An embed.FS knows no times: the ETag is made of the content, through fs.Sub and other wrappers, too, and made once.
+// An embed.FS knows no times: the ETag is made of the content, through fs.Sub and other wrappers,
+// too, and made once.
 func TestServeFSEmbedded(t *testing.T) {
 	sub, err := fs.Sub(embedded, "testdata/site")
 	if err != nil {
@@ -213,7 +214,7 @@ func TestServeFSFilesWithoutAClock(t *testing.T) {
 	}
 }
 
-// RFC 9110 8.8.2.1: a Last-Modified is never later than the answer.
+// RFC 9110 8.8.2.1: a Last-Modified is never later than the reply.
 func TestServeFSFilesFromTheFuture(t *testing.T) {
 	tc := newTest(t, Options{}, serving(fstest.MapFS{"a": {Data: []byte("x"), ModTime: time.Now().Add(time.Hour)}},
 		FileOptions{}))
@@ -234,7 +235,8 @@ func TestContentType(t *testing.T) {
 	}
 }
 
-// Whatever a path says, and whatever lies in the directory, nothing outside is reached and nothing blocks.
+// Whatever a path says, and whatever lies in the directory, nothing outside is reached and nothing
+// blocks.
 func TestServeDirStatuses(t *testing.T) {
 	dir, _ := site(t)
 	root, err := os.OpenRoot(dir)
@@ -333,7 +335,7 @@ func TestServeFSDotfiles(t *testing.T) {
 	}
 }
 
-// NotFound answers 404 and nothing else.
+// NotFound replies instead of 404 and of nothing else.
 func TestServeFSNotFound(t *testing.T) {
 	calls := 0
 	fsys := fstest.MapFS{"index.html": {Data: []byte("app")}, "d/x": {}}
@@ -403,7 +405,7 @@ func TestServeFile(t *testing.T) {
 	tc.wantOpen()
 }
 
-// The file is closed whatever the answer is.
+// The file is closed whatever the reply is.
 func TestServeOpenFile(t *testing.T) {
 	root, data := rootWith(t, 100_000)
 	tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
@@ -440,14 +442,14 @@ func TestServeOpenFile(t *testing.T) {
 	}
 }
 
-// What fails on the server's side is told to its log.
+// Failures on the server's side go to its log.
 func TestServeFSLogs(t *testing.T) {
 	for errno, want := range map[unix.Errno]int{unix.EIO: 500, unix.EMFILE: 503, unix.ENFILE: 503, unix.EACCES: 403,
 		unix.ENAMETOOLONG: 404,
 		unix.ENXIO:        404, unix.ELOOP: 404} {
 		tc := newTest(t, Options{}, serving(failingFS{errno}, FileOptions{}))
 		var log logged
-		tc.sh.Log = &log
+		tc.Loop.Shared.Log = &log
 		tc.send(request("GET", "/x"))
 		tc.wantStatus(want)
 		if (len(log) == 1) != (want >= 500) {

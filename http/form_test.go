@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 // withFields makes a request out of "Name: value" lines.
@@ -12,7 +14,7 @@ func withFields(method string, lines ...string) *Request {
 	r := &Request{Method: method}
 	for _, l := range lines {
 		name, value, _ := strings.Cut(l, ":")
-		r.fields = append(r.fields, Field{[]byte(name), trim([]byte(value))})
+		r.fields = append(r.fields, Field{[]byte(name), wire.Trim([]byte(value))})
 	}
 	return r
 }
@@ -107,7 +109,7 @@ func TestAppendVarAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What net/url takes without an error we read the same; but for ";", which it refuses.
+// If net/url reads a query without an error, we read the same. It refuses ";", and we do not.
 func FuzzForm(f *testing.F) {
 	for _, s := range []string{"a=1&b=2", "a+b=%41&&=x&c", "a=%", "%zz=%20", "a=b=c"} {
 		f.Add(s)

@@ -78,7 +78,7 @@ func TestClientAddr(t *testing.T) {
 					}
 				}
 			})
-			tc.c.SetRemote(conn.PeerOf(netip.MustParseAddrPort(tt.peer)))
+			tc.c.Driver().SetRemote(conn.PeerOf(netip.MustParseAddrPort(tt.peer)))
 			head := ""
 			if tt.head != "" {
 				head = strings.ReplaceAll(tt.head, "\n", "\r\n") + "\r\n"
@@ -97,6 +97,7 @@ func TestClientAddrOfAUnixSocket(t *testing.T) {
 			Reply(c, 200, "", "%s", m.ClientAddr(c, []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, ""))
 		}
 	})
+	tc.c.Driver().SetRemote(conn.Peer{})
 	tc.send("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
 	tc.wantReply("HTTP/1.1 200 OK\nContent-Length: 10\n\ninvalid IP")
 }

@@ -8,12 +8,14 @@ type Handler = conn.Handler
 // Middleware stands around a handler. One that decides about requests is made with Guard.
 type Middleware = func(next Handler) Handler
 
-// Guard makes middleware of a decision. decide is asked once for each request, at the first event of it that comes by: in
-// Head, before anything of the body is waited for, as long as nothing in front of it keeps that event back. Where it
-// returns true, next gets all events of the request; else none, and decide answers, in the call or later. Events that
-// belong to no request pass: those of package conn, *BadRequest, and what comes from a connection that is no longer HTTP.
+// Guard makes middleware from a decision. decide is called once for each request, at the first
+// event of it that comes by: Head, before the body, unless middleware before it holds Head back. If
+// it returns true, next gets all events of the request. If it returns false, next gets none, and
+// decide replies, in the call or later. Events that belong to no request always pass: those of
+// package conn, *BadRequest, and those of a connection that has left HTTP.
 //
-// So whatever next does, answer in Head, Stream, SaveBody or Upgrade, it does it for requests that have passed.
+// So whatever next does (reply in Head, StreamBody, SaveBody, Upgrade), it does only for requests
+// that have passed.
 func Guard(decide func(c *conn.Conn, r *Request) bool) Middleware {
 	return func(next Handler) Handler { return (&guard{decide, next}).handle }
 }
@@ -23,8 +25,8 @@ type guard struct {
 	next   Handler
 }
 
-// A verdict is what a guard has decided about a request.
-type verdict struct {
+// A ruling is what a guard has decided about a request.
+type ruling struct {
 	guard *guard
 	pass  bool
 }
@@ -47,24 +49,24 @@ func (g *guard) handle(c *conn.Conn, ev conn.Event) {
 	g.next(c, ev)
 }
 
-// passes reports whether g lets the request of c pass: r, or nil when the event does not tell.
+// passes reports whether g lets the request of c pass: r, or nil if the event has no request.
 func (g *guard) passes(c *conn.Conn, r *Request) bool {
-	x, _ := c.ProtocolState().(*exchange)
+	x, _ := c.Layer().ProtocolState().(*exchange)
 	if x != nil {
-		for i := range x.verdicts {
-			if x.verdicts[i].guard == g {
-				return x.verdicts[i].pass
+		for i := range x.rulings {
+			if x.rulings[i].guard == g {
+				return x.rulings[i].pass
 			}
 		}
 	}
 	switch {
 	case r == nil:
-		return false // g has not been asked about this request, and now there is nothing to ask about
+		return false // g has not decided about this request, and its head is not valid any more
 	case x == nil:
 		return g.decide(c, r)
 	}
-	at := len(x.verdicts)
-	x.verdicts = append(x.verdicts, verdict{guard: g}) // a decide that panics lets nothing pass
-	x.verdicts[at].pass = g.decide(c, r)
-	return x.verdicts[at].pass
+	at := len(x.rulings)
+	x.rulings = append(x.rulings, ruling{guard: g}) // if decide panics, nothing passes
+	x.rulings[at].pass = g.decide(c, r)
+	return x.rulings[at].pass
 }

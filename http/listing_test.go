@@ -39,7 +39,7 @@ func TestListEscapesNames(t *testing.T) {
 		field(out, "Cache-Control") != "no-cache" {
 		t.Fatal(head)
 	}
-	links := regexp.MustCompile(`(?m)^<li><a href="([^"]*)">([^<]*)</a></li>$`).FindAllStringSubmatch(page, -1)
+	links := regexp.MustCompile(`(?m)^<tr><td><a href="([^"]*)">([^<]*)</a><td align="right">\d+<td>[\d-]+ [\d:]+</tr>$`).FindAllStringSubmatch(page, -1)
 	if len(links) != len(names) || strings.Contains(page, "<script") || strings.Contains(page, "<!--") {
 		t.Fatalf("%d links for %d names:\n%s", len(links), len(names), page)
 	}
@@ -61,7 +61,7 @@ func TestListEscapesNames(t *testing.T) {
 	tc.wantOpen()
 }
 
-// What is not served is not listed.
+// Files that are not served are not listed.
 func TestListHides(t *testing.T) {
 	dir, _ := site(t)
 	unix.Mkfifo(filepath.Join(dir, "fifo"), 0o644)
@@ -72,13 +72,19 @@ func TestListHides(t *testing.T) {
 	defer root.Close()
 	os.Remove(filepath.Join(dir, "index.html"))
 	os.Symlink("sub", filepath.Join(dir, "link"))
+	os.Mkdir(filepath.Join(dir, "links"), 0o755)
+	for name, to := range map[string]string{"out": "/etc/passwd", "up": "../..", "circle": "circle", "gone": "nowhere",
+		"device": "/dev/null", "fifo": "../fifo", "file": "../empty", "dir": "../none"} {
+		os.Symlink(to, filepath.Join(dir, "links", name))
+	}
 	for _, x := range []struct {
 		target string
 		o      FileOptions
 		want   string
 	}{
-		{"/", FileOptions{List: true}, "a b.txt empty link none/ sub/ Ü.json"},
-		{"/", FileOptions{List: true, Dotfiles: true}, ".secret a b.txt empty link none/ sub/ Ü.json"},
+		{"/links/", FileOptions{List: true}, "../ dir/ file"},
+		{"/", FileOptions{List: true}, "a b.txt empty link/ links/ none/ sub/ Ü.json"},
+		{"/", FileOptions{List: true, Dotfiles: true}, ".secret a b.txt empty link/ links/ none/ sub/ Ü.json"},
 		{"/none/", FileOptions{List: true}, "../ x"},
 		{"/sub/.git/", FileOptions{List: true, Dotfiles: true}, "../ config"},
 	} {
@@ -97,6 +103,11 @@ func TestListHides(t *testing.T) {
 		}
 	}
 	tc := newTest(t, Options{}, servingDir(root, FileOptions{List: true}))
+	tc.send(request("GET", "/none/"))
+	// The time is that of site.
+	if out := tc.reply(); !strings.Contains(out, `<tr><td><a href="./x">x</a><td align="right">1<td>2020-09-13 12:26:40</tr>`) {
+		t.Error(out)
+	}
 	for target, want := range map[string]int{"/": 200, "/sub/": 200, "/sub/.git/": 404, "/missing/": 404,
 		"/a%20b.txt/": 404, "/fifo/": 404,
 		"/link": 301, "/link/": 200, "/../": 404} {
@@ -121,8 +132,8 @@ func TestListIsBounded(t *testing.T) {
 		tc := newTest(t, Options{}, serving(fsys, FileOptions{List: true}))
 		tc.send(request("GET", "/"))
 		if out := tc.reply(); len(out) > maxListing+5000 || !strings.Contains(out, "<p>There are more.</p>") ||
-			strings.Count(out, "<li>") > maxListed {
-			t.Errorf("%d bytes, %d entries", len(out), strings.Count(out, "<li>"))
+			strings.Count(out, "<tr><td>") > maxListed {
+			t.Errorf("%d bytes, %d entries", len(out), strings.Count(out, "<tr><td>"))
 		}
 	}
 }

@@ -1,11 +1,19 @@
 package http
 
-import "strings"
+import (
+	"strings"
 
-// contentType returns the media type of the file: the handler's if it has set one, else that of the extension.
-func (s *fileReply) contentType(name string) string {
+	"github.com/seed4930a636/mangusta/internal/wire"
+)
+
+// contentType returns the media type of the file: the one that the handler has set, else that of
+// the extension, which kept knows if it is not nil.
+func (s *fileReply) contentType(name string, kept *cachedFile) string {
+	if kept != nil && s.x.usual() && s.opts.Types == nil {
+		return kept.ctype
+	}
 	if start, end, found := findField(s.x.extra, "Content-Type"); found {
-		return string(trim(s.x.extra[start+len("Content-Type:") : end-2]))
+		return string(wire.Trim(s.x.extra[start+len("Content-Type:") : end-2]))
 	}
 	if t, ok := s.opts.Types[extension(name)]; ok && validValue(t) {
 		return t
@@ -13,7 +21,7 @@ func (s *fileReply) contentType(name string) string {
 	return contentType(name)
 }
 
-// extension returns what is behind the last dot of a file name, in lower case.
+// extension returns the part of a file name after the last dot, in lower case.
 func extension(name string) string {
 	i := strings.LastIndexByte(name, '.')
 	if i < 0 {
@@ -22,8 +30,8 @@ func extension(name string) string {
 	return strings.ToLower(name[i+1:])
 }
 
-// contentType returns the media type for the extension of a file name. The table is built in: firmware has no
-// mime.types.
+// contentType returns the media type for the extension of a file name. The table is built in:
+// firmware has no mime.types.
 func contentType(name string) string {
 	if t, ok := mediaTypes[extension(name)]; ok {
 		return t
@@ -33,8 +41,8 @@ func contentType(name string) string {
 
 const utf8 = "; charset=utf-8"
 
-// mediaTypes are those that IANA has registered, where it has. Texts get a charset: without one, what is not ASCII is
-// guessed.
+// mediaTypes are those that IANA has registered, as far as it has. Texts get a charset: without
+// one, browsers guess.
 var mediaTypes = map[string]string{
 	"html": "text/html" + utf8, "htm": "text/html" + utf8, "xhtml": "application/xhtml+xml", "css": "text/css" + utf8,
 	"js": "text/javascript" + utf8, "mjs": "text/javascript" + utf8, "json": "application/json", "map": "application/json",

@@ -3,12 +3,14 @@ package http
 import (
 	"bytes"
 	"iter"
+
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 // MultipartLimits bound a multipart/form-data body. Zero fields mean the defaults.
 type MultipartLimits struct {
 	Parts  int   // default 100
-	Header int   // bytes of the header of one part, its empty line included, and of what goes before the first; default 4 KiB
+	Header int   // bytes of the header of one part, its empty line included, and of the preamble; default 4 KiB
 	Size   int64 // bytes of the data of one part; default 32 MiB, negative is no limit
 }
 
@@ -19,9 +21,10 @@ func (l MultipartLimits) withDefaults() MultipartLimits {
 	return l
 }
 
-// Multipart yields the parts of a multipart/form-data body (RFC 7578), whose Body are pieces of m.Body, not copies. The
-// Part, all but its Body, is valid until the next one. A body that is malformed or over a limit yields a *FormError,
-// and that is the end: the parts before it were fine, but the form is not.
+// Multipart yields the parts of a multipart/form-data body (RFC 7578). The Body of a part is a
+// piece of m.Body, not a copy; the rest of the Part is valid until the next one. If the body is
+// malformed or over a limit, the last item is a *FormError: the form as a whole is then bad,
+// although the parts before it were good.
 func (m *Message) Multipart(limits MultipartLimits) iter.Seq2[*Part, error] {
 	return func(yield func(*Part, error) bool) {
 		r, err := m.MultipartReader(limits)
@@ -33,7 +36,7 @@ func (m *Message) Multipart(limits MultipartLimits) iter.Seq2[*Part, error] {
 	}
 }
 
-// whole yields the parts of a body that is there from end to end. Next then gives the data of a part in one piece.
+// whole yields the parts of a complete body. Next then gives the data of a part in one piece.
 func (r *MultipartReader) whole(b []byte, yield func(*Part, error) bool) {
 	for {
 		ev, n, err := r.Next(b)
@@ -58,8 +61,8 @@ func (r *MultipartReader) whole(b []byte, yield func(*Part, error) bool) {
 	}
 }
 
-// MultipartReader returns a reader for the body of r, which may come piece by piece. A body that is not multipart/form-data
-// gives a *FormError with Status 415.
+// MultipartReader returns a reader for the body of r, which may come piece by piece. If the body is
+// not multipart/form-data, it returns a *FormError with Status 415.
 func (r *Request) MultipartReader(limits MultipartLimits) (*MultipartReader, error) {
 	v, n := r.only("Content-Type")
 	if n > 1 {
@@ -68,7 +71,7 @@ func (r *Request) MultipartReader(limits MultipartLimits) (*MultipartReader, err
 	return NewMultipartReader(v, limits)
 }
 
-// PartKind is what a PartEvent tells.
+// PartKind is the kind of a PartEvent.
 type PartKind uint8
 
 const (
@@ -85,15 +88,15 @@ type PartEvent struct {
 	Data []byte // of PartData: lies in the bytes given to Next, or is the reader's own; valid until the next Next, read-only
 }
 
-// A MultipartReader reads a multipart/form-data body as it comes. It is pure: bytes go in, events come out, and all it
-// keeps is the header of one part.
+// A MultipartReader reads a multipart/form-data body as it comes. It is pure: bytes go in, events
+// come out, and it keeps only the header of one part.
 type MultipartReader struct {
 	limits MultipartLimits
 	delim  []byte // CR LF "--" boundary
 	step   multipartStep
 	held   int  // bytes of delim that the input so far ends with; they are data if the rest does not follow
-	own    int  // how many of held are no data: they belong to the line before, or have been given out
-	last   byte // of what goes before the first part
+	own    int  // how many bytes of held are no data: they belong to the line before, or were returned already
+	last   byte // byte of the preamble
 	inPart bool
 	final  bool // the closing delimiter has come
 	parts  int
@@ -108,15 +111,16 @@ type multipartStep uint8
 
 const (
 	mpData     multipartStep = iota // data of a part, or the preamble, up to a delimiter
-	mpBehind                        // the byte behind the boundary
+	mpBehind                        // the byte after the boundary
 	mpDash                          // the second "-" of the closing delimiter
 	mpPadding                       // white space, CR
 	mpLF                            // the LF of the delimiter line
 	mpHead                          // the header of a part
-	mpEpilogue                      // behind the closing delimiter; ignored
+	mpEpilogue                      // after the closing delimiter; ignored
 )
 
-// NewMultipartReader returns a reader for a body with that Content-Type; see Request.MultipartReader.
+// NewMultipartReader returns a reader for a body with that Content-Type; see
+// Request.MultipartReader.
 func NewMultipartReader(contentType []byte, limits MultipartLimits) (*MultipartReader, error) {
 	boundary, err := parseBoundary(contentType)
 	if err != nil {
@@ -128,8 +132,9 @@ func NewMultipartReader(contentType []byte, limits MultipartLimits) (*MultipartR
 	return r, nil
 }
 
-// Next reads b up to the next event, and returns how many bytes of it are used: call it again with the rest until the
-// event is PartNone; then all are. Once it has returned an error, a *FormError, it returns nothing else.
+// Next reads b up to the next event, and returns how many bytes of it are used. Call it again with
+// the rest until the event is PartNone: then all are used. Its errors are *FormErrors; after one,
+// it returns the same again.
 func (r *MultipartReader) Next(b []byte) (ev PartEvent, n int, err error) {
 	for n < len(b) && r.err == nil && ev.Kind == PartNone {
 		used := len(b) - n
@@ -148,7 +153,8 @@ func (r *MultipartReader) Next(b []byte) (ev PartEvent, n int, err error) {
 	return ev, n, r.err
 }
 
-// End says that no bytes will follow. It returns a *FormError when the closing delimiter has not come.
+// End says that no bytes will follow. It returns a *FormError if the closing delimiter has not
+// come.
 func (r *MultipartReader) End() error {
 	if r.err == nil && (!r.final || r.step == mpLF) {
 		r.err = r.fail(400, "the body ends before the closing delimiter")
@@ -164,8 +170,8 @@ func (r *MultipartReader) fail(status int, what string) error {
 	return e
 }
 
-// data looks for the delimiter. CR is in it once, as its first byte, so a delimiter that breaks off can begin again
-// only with the byte that broke it.
+// data looks for the delimiter. CR is in it once, as its first byte, so a delimiter that breaks off
+// can begin again only with the byte that broke it.
 func (r *MultipartReader) data(b []byte) (ev PartEvent, used int, err error) {
 	if r.held > 0 {
 		n := commonPrefix(b, r.delim[r.held:])
@@ -213,7 +219,8 @@ func (r *MultipartReader) piece(b []byte) PartEvent {
 	return PartEvent{PartData, &r.part, b}
 }
 
-// admit counts data and returns what of it is within the limit; at the limit it is an error.
+// admit counts data, and returns as much of it as the limit allows. At the limit it returns an
+// error.
 func (r *MultipartReader) admit(b []byte) ([]byte, error) {
 	if !r.inPart {
 		return b, r.preamble(b)
@@ -228,13 +235,13 @@ func (r *MultipartReader) admit(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// preamble ignores what goes before the first part (RFC 2046 5.1.1), within the limit of a header.
+// preamble ignores the bytes before the first part (RFC 2046 5.1.1), within the limit of a header.
 func (r *MultipartReader) preamble(b []byte) error {
 	for _, x := range b {
 		if r.size++; r.size > int64(r.limits.Header) {
 			return r.fail(413, "too much before the first part")
 		}
-		// Readers differ on whether LF alone ends a line, and with it on where the first part begins.
+		// Readers differ on whether LF alone ends a line, and so on where the first part begins.
 		if x == '\n' && r.last != '\r' {
 			return r.fail(400, "LF without CR before the first part")
 		}
@@ -243,8 +250,9 @@ func (r *MultipartReader) preamble(b []byte) error {
 	return nil
 }
 
-// delimiter takes a byte behind the boundary: "--" for the last one, white space, CR LF (RFC 2046 5.1.1). Anything else
-// would be a delimiter to some readers and data to others, and is neither here.
+// delimiter takes a byte after the boundary: "--" for the last one, white space, CR LF (RFC 2046
+// 5.1.1). Anything else would be a delimiter to some readers and data to others; here it is an
+// error.
 func (r *MultipartReader) delimiter(x byte) (ev PartEvent, err error) {
 	switch {
 	case x == '-' && r.step == mpBehind:
@@ -252,7 +260,7 @@ func (r *MultipartReader) delimiter(x byte) (ev PartEvent, err error) {
 	case x == '-' && r.step == mpDash:
 		r.final, r.step = true, mpPadding
 		return r.endPart(), nil
-	case isSpace(x) && (r.step == mpBehind || r.step == mpPadding):
+	case wire.IsSpace(x) && (r.step == mpBehind || r.step == mpPadding):
 		r.step = mpPadding
 	case x == '\r' && (r.step == mpBehind || r.step == mpPadding):
 		r.step = mpLF
@@ -305,7 +313,8 @@ func (r *MultipartReader) header(b []byte) (ev PartEvent, used int, err error) {
 		return ev, used, r.fail(400, what)
 	}
 	r.inPart, r.size, r.step = true, 0, mpData
-	// RFC 2046 5.1.1: the line end of the empty line may be that of a delimiter, when there is no data.
+	// RFC 2046 5.1.1: the line end of the empty line may be that of a delimiter, if there is no
+	// data.
 	r.held, r.own = 2, 2
 	return PartEvent{Kind: PartBegin, Part: &r.part}, used, nil
 }

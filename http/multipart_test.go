@@ -17,13 +17,13 @@ func lines(s string) string {
 	return strings.NewReplacer("\n", "\r\n", "␊", "\n", "␍", "\r").Replace(s)
 }
 
-// part is the text of a part with that header, behind a delimiter line of the boundary "b".
+// part is the text of a part with that header, after a delimiter line of the boundary "b".
 func partText(header, data string) string { return "--b\n" + header + "\n\n" + data + "\n" }
 
 const named = `Content-Disposition: form-data; name="n"`
 
-// readParts gives the pieces to a reader, and returns the events as text: a line for each part and each error. The pieces of the data
-// of one part are put together.
+// readParts gives the pieces to a reader, and returns the events as text: a line for each part and
+// each error. The pieces of the data of one part are put together.
 func readParts(t *testing.T, limits MultipartLimits, pieces ...string) string {
 	t.Helper()
 	r, err := NewMultipartReader([]byte(formData), limits)
@@ -84,7 +84,8 @@ func describePart(p *Part) string {
 	return s
 }
 
-// wholeParts reads the body with the iterator, and returns the same text as readParts for bodies without an error.
+// wholeParts reads the body with the iterator, and returns the same text as readParts for bodies
+// without an error.
 func wholeParts(limits MultipartLimits, body string) string {
 	var out strings.Builder
 	m := &Message{Request: *withFields("POST", "Content-Type: "+formData), Body: []byte(body)}
@@ -132,7 +133,7 @@ func TestMultipart(t *testing.T) {
 		// RFC 2046 5.1.1: the line end before a delimiter belongs to the delimiter.
 		{partText(named, "") + "--b--\n", "\"n\" (\"\")\n"}, {partText(named, "\n") + "--b--\n", "\"n\" (\"\\r\\n\")\n"},
 		{"--b\n" + named + "\n\n--b--", "\"n\" (\"\")\n"}, {"--b\n" + named + "\n\n--b\n" + named + "\n\n--b--", "\"n\" (\"\")\n\"n\" (\"\")\n"},
-		// What only looks like a delimiter is data.
+		// Bytes that only look like a delimiter are data.
 		{partText(named, "\n--\n-b\n--a\n--B␍␍␊␊--b --b-- x--b") + "--b--", "\"n\" (\"\\r\\n--\\r\\n-b\\r\\n--a\\r\\n--B\\r\\r\\n\\n--b --b-- x--b\")\n"},
 		{partText(named, "-") + "--b--", "\"n\" (\"-\")\n"}, {partText(named, "--") + "--b--", "\"n\" (\"--\")\n"}, {partText(named, "-b") + "--b--", "\"n\" (\"-b\")\n"},
 		{partText(named, "␍") + "--b--", "\"n\" (\"\\r\")\n"}, {partText(named, "␍␍\n-") + "--b--", "\"n\" (\"\\r\\r\\r\\n-\")\n"}, {partText(named, "\n␍\n--") + "--b--", "\"n\" (\"\\r\\n\\r\\r\\n--\")\n"},
@@ -158,7 +159,8 @@ func TestMultipartErrors(t *testing.T) {
 		{good, "\"n\" (http: form: part 1: " + ends}, {good + "--b", "\"n\" (http: form: part 1: " + ends}, {good + "--b\n", "\"n\" (\"v\")\nhttp: form: part 2: " + ends},
 		{partText(named, "--b") + "--b--", "\"n\" (\"\")\nhttp: form: part 2: " + ends},
 		{good + "--b--␍", "\"n\" (\"v\")\nhttp: form: " + ends},
-		// RFC 2046 5.1.1: the boundary must not be in the data, and nothing else may be on its line.
+		// RFC 2046 5.1.1: the boundary must not be in the data, and nothing else may be on its
+		// line.
 		{good + "--bc\n", "\"n\" (http: form: part 1: malformed delimiter line, or the boundary is in the data"},
 		{good + "--b-\n", "\"n\" (http: form: part 1: malformed delimiter line, or the boundary is in the data"},
 		{good + "--b -\n", "\"n\" (http: form: part 1: malformed delimiter line, or the boundary is in the data"},
@@ -263,16 +265,24 @@ func TestFormErrorStatus(t *testing.T) {
 }
 
 func TestBoundary(t *testing.T) {
-	// RFC 2046 5.1.1: 1 to 70 bchars, no space at the end.
+	// RFC 2046 5.1.1 gives senders 70 characters out of a small set. Boundaries in use
+	// break both rules.
 	seventy := strings.Repeat("0123456789", 7)
+	most := strings.Repeat("x", 256)
 	for _, x := range []struct {
 		contentType, want string
 		status            int
 	}{
 		{"multipart/form-data; boundary=b", "b", 0}, {"Multipart/Form-Data;charset=x;Boundary=\"b c\";", "b c", 0}, {" multipart/form-data; boundary=" + seventy + " ", seventy, 0},
-		{`multipart/form-data; boundary="'()+_,-./:=?x"`, `'()+_,-./:=?x`, 0}, {"multipart/form-data; boundary=" + seventy + "x", "malformed boundary", 400},
+		{`multipart/form-data; boundary="'()+_,-./:=?x"`, `'()+_,-./:=?x`, 0}, {"multipart/form-data; boundary=" + seventy + "x", seventy + "x", 0},
+		{"multipart/form-data;boundary=*****", "*****", 0}, {`multipart/form-data;boundary="*****"`, "*****", 0}, {"multipart/form-data; boundary=$b$", "$b$", 0},
+		{`multipart/form-data; boundary="{d6b7}"`, "{d6b7}", 0}, {"multipart/form-data; boundary={d6b7}; charset=utf-8", "{d6b7}", 0}, {"multipart/form-data; boundary=a#b*c!d", "a#b*c!d", 0},
+		{"multipart/form-data; boundary=----=_Part_1_2.3", "----=_Part_1_2.3", 0}, {"multipart/form-data; boundary=a/b:c ;x=y", "a/b:c", 0}, {"multipart/form-data; boundary=" + most, most, 0},
+		{"multipart/form-data; boundary=" + most + "x", "malformed boundary", 400}, {"multipart/form-data; boundary=\xc3\xa9", "malformed boundary", 400},
+		{`multipart/form-data; boundary=a"b`, "malformed Content-Type", 400}, {`multipart/form-data; boundary=a\b`, "malformed boundary", 400},
+		{"multipart/form-data; boundary=a,b", "malformed Content-Type", 400}, {"multipart/form-data; boundary=a b", "malformed Content-Type", 400},
 		{`multipart/form-data; boundary="b "`, "malformed boundary", 400}, {`multipart/form-data; boundary=""`, "malformed boundary", 400}, {`multipart/form-data; boundary="a\b"`, "malformed boundary", 400},
-		{"multipart/form-data; boundary=a#b", "malformed boundary", 400}, {"multipart/form-data; boundary=a/b", "malformed Content-Type", 400}, {"multipart/form-data; boundary=", "malformed Content-Type", 400},
+		{"multipart/form-data; boundary=", "malformed Content-Type", 400},
 		{`multipart/form-data; boundary="b`, "malformed Content-Type", 400}, {"multipart/form-data", "no boundary", 400}, {"multipart/form-data; x=y", "no boundary", 400},
 		{"multipart/form-data; boundary=a; boundary=a", "more than one boundary", 400}, {"multipart/mixed; boundary=a", "not multipart/form-data", 415}, {"", "not multipart/form-data", 415},
 		{"multipart/form-data, boundary=a", "not multipart/form-data", 415},
@@ -294,6 +304,26 @@ func TestBoundary(t *testing.T) {
 	}
 	if _, err := withFields("POST").MultipartReader(MultipartLimits{}); err == nil {
 		t.Error("no Content-Type")
+	}
+}
+
+// A body is read the same under every boundary, also one that begins or ends as its delimiter does.
+func TestMultipartUnderAnyBoundary(t *testing.T) {
+	for _, b := range []string{"*****", "$b$", "{d6b7}", "-", "--", "---", "a--", "\x21", strings.Repeat("0123456789", 8), "a b"} {
+		r, err := NewMultipartReader([]byte(`multipart/form-data; boundary="`+b+`"`), MultipartLimits{})
+		if err != nil {
+			t.Errorf("%q: %v", b, err)
+			continue
+		}
+		var got []string
+		body := strings.ReplaceAll(lines(partText(named, "v")+partText(named, "")+"--b--\n"), "--b", "--"+b)
+		r.whole([]byte(body), func(p *Part, err error) bool {
+			got = append(got, fmt.Sprintf("%s %q %v", p.Name, p.Body, err))
+			return err == nil
+		})
+		if s := fmt.Sprint(got); s != `[n "v" <nil> n "" <nil>]` {
+			t.Errorf("%q: %s", b, s)
+		}
 	}
 }
 
@@ -358,7 +388,7 @@ func TestMultipartReaderHoldsNoData(t *testing.T) {
 	}
 }
 
-// What mime/multipart writes we read back.
+// We read what mime/multipart has written.
 func TestMultipartReadsWhatTheStandardLibraryWrites(t *testing.T) {
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)

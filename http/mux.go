@@ -6,10 +6,12 @@ import (
 	"slices"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/route"
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
-// A Mux gives each request to the handler of the most specific pattern that matches it. Its Serve is a handler for
-// Listen:
+// A Mux gives each request to the handler of the most specific pattern that matches it. Its Serve
+// is a handler for Listen:
 //
 //	x := http.NewMux()
 //	x.MustHandle("GET /items/{id}", func(c *conn.Conn, m *http.Message) {
@@ -26,31 +28,35 @@ import (
 //	/files/{rest...}  any number of segments more, none included
 //	device.local/     only requests for that host, whatever the port
 //
-// Of two patterns that match a request, the one with a host wins, and else the one that matches fewer requests. Two of
-// which neither does are in conflict, and the later one is refused. Segments are parted at the slashes of the path as it
-// was sent, and compared percent-decoded.
+// Of two patterns that match a request, the one with a host wins, else the one that matches fewer
+// requests. If neither is narrower, the two are in conflict, and the later one is refused. Segments
+// are separated by the slashes of the path as it was sent, and compared percent-decoded.
 //
-// The route is chosen as soon as the head of a request is there. What no pattern matches is answered then: with 405 and
-// Allow when only the method is wrong; with 307 to the path and a slash when there is a pattern for exactly that; with 200
-// for OPTIONS *; and else with 404. A path with empty, "." or ".." segments is not matched but redirected, with 307, to the
-// one without. 307 is what net/http of Go 1.26 sends, too: it keeps the method, and no client remembers it when the routes
-// have changed.
+// The route is chosen as soon as the head of a request is there. A request that no pattern matches
+// gets its reply then: 405 and Allow if only the method is wrong; 307 to the path with a slash if
+// there is a pattern for exactly that; 200 for OPTIONS *; else 404. A path with empty, "." or ".."
+// segments is not matched but redirected, with 307, to the path without them. net/http of Go 1.26
+// sends 307, too: it keeps the method, and clients do not remember it after the routes have
+// changed.
 //
-// Unlike net/http's, a Mux compares hosts without regard to case (RFC 3986 3.2.2), takes %2F in a segment for a part of
-// it, leaves the percent-encoding in a redirect as it was, and refuses patterns that could match no request: those with
-// CONNECT, with a port or a malformed host, with segments that are cleaned away, and with malformed percent-encoding.
+// A Mux differs from net/http's: it compares hosts without regard to case and to a dot at their end
+// (RFC 3986 3.2.2), takes %2F for a part of its segment, and leaves the percent-encoding in a
+// redirect as it was. It refuses patterns that could match no request: those with CONNECT, with a
+// port or a malformed host, with segments that are cleaned away, and with malformed
+// percent-encoding.
 //
-// Nothing in a Mux changes once it is set up: then several loops may use the same one.
+// A Mux that is set up does not change any more, so several loops may use it.
 type Mux struct {
-	// Events, unless it is nil, gets every event but *Head, *Message and *Chunk, which belong to a route: *BadRequest,
-	// and those of package conn and of other layers.
+	// Events, unless it is nil, gets every event but *Head, *Message and *Chunk, which belong to a
+	// route: *BadRequest, and those of package conn and of other layers.
 	Events conn.Handler
 
-	routes  []*route
-	hosts   map[string]*node
-	anyHost node
-	first   Handler  // the chain of Use, and behind it dispatch
-	last    *Handler // the place of dispatch
+	table    route.Table
+	handlers []Handler  // by the numbers of the table
+	prefixes route.Tree // of groups that have middleware
+	around   []Handler  // by the numbers of the prefixes: the middleware around act
+	first    Handler    // the chain of Use, which ends with dispatch
+	last     *Handler   // the place of dispatch
 }
 
 // NewMux makes a Mux without patterns.
@@ -61,9 +67,10 @@ func NewMux() *Mux {
 	return x
 }
 
-// Handle registers h for the whole requests that pattern matches: see Message. h answers, in the call or later. The
-// middleware is around this route alone, the first one outermost; it decides when the head is there. The error says what
-// is wrong with the pattern, or with which one it is in conflict.
+// Handle registers h for the whole requests that pattern matches: see Message. h replies, in the
+// call or later. The middleware is around this route only, the first one outermost; it decides when
+// the head is there. The error says what is wrong with the pattern, or with which other one it is
+// in conflict.
 func (x *Mux) Handle(pattern string, h func(c *conn.Conn, m *Message), middleware ...Middleware) error {
 	if h == nil {
 		return fmt.Errorf("http: handle %q: %w", pattern, errNoHandler)
@@ -75,8 +82,9 @@ func (x *Mux) Handle(pattern string, h func(c *conn.Conn, m *Message), middlewar
 	}, middleware...)
 }
 
-// HandleEvents is Handle for a handler that gets *Head, *Message and *Chunk events, and so may answer before the body has
-// come, or call Stream or SaveBody. That such a request breaks off shows in Events: *conn.Close without a last Chunk.
+// HandleEvents is Handle for a handler that gets *Head, *Message and *Chunk events: it may reply
+// before the body has come, or call StreamBody or SaveBody. If such a request breaks off,
+// Mux.Events gets *conn.Close although no last Chunk has come.
 func (x *Mux) HandleEvents(pattern string, h Handler, middleware ...Middleware) error {
 	if h == nil {
 		return fmt.Errorf("http: handle %q: %w", pattern, errNoHandler)
@@ -84,35 +92,22 @@ func (x *Mux) HandleEvents(pattern string, h Handler, middleware ...Middleware) 
 	for _, wrap := range slices.Backward(middleware) {
 		h = wrap(h)
 	}
-	p, err := parsePattern(pattern)
+	p, err := route.Parse(pattern)
 	if err != nil {
 		return fmt.Errorf("http: handle %q: %w", pattern, err)
 	}
-	for _, r := range x.routes {
-		if p.conflicts(r.pattern) {
-			return fmt.Errorf("http: handle %q: conflicts with %q: both match %s, and neither is more specific",
-				pattern, r.text, sample(p, r.pattern))
-		}
+	if q := x.table.Add(p, len(x.handlers)); q != nil {
+		return fmt.Errorf("http: handle %q: conflicts with %q: both match %s, and neither is more specific",
+			pattern, q.Text, route.Sample(p, q))
 	}
-	r := &route{p, h}
-	x.routes = append(x.routes, r)
-	root := &x.anyHost
-	if p.host != "" {
-		if x.hosts == nil {
-			x.hosts = make(map[string]*node)
-		}
-		if root = x.hosts[p.host]; root == nil {
-			root = new(node)
-			x.hosts[p.host] = root
-		}
-	}
-	root.add(p.segs, r)
+	x.handlers = append(x.handlers, h)
 	return nil
 }
 
 var errNoHandler = errors.New("the handler is nil")
 
-// MustHandle is Handle for patterns that are constants of the program: it panics where Handle returns an error.
+// MustHandle is Handle for patterns that are constants of the program: it panics if Handle returns
+// an error.
 func (x *Mux) MustHandle(pattern string, h func(c *conn.Conn, m *Message), middleware ...Middleware) {
 	if err := x.Handle(pattern, h, middleware...); err != nil {
 		panic(err)
@@ -126,9 +121,9 @@ func (x *Mux) MustHandleEvents(pattern string, h Handler, middleware ...Middlewa
 	}
 }
 
-// Use puts middleware around every answer of the Mux, its own 404, 405 and redirects included: it gets *Head, *Message
-// and *Chunk events. The first one given is the outermost. The route has been chosen before: middleware may call Pattern
-// and PathValue.
+// Use puts middleware around every reply of the Mux, its own 404, 405 and redirects included: it
+// gets *Head, *Message and *Chunk events. The first one given is the outermost. The route has been
+// chosen before: middleware may call Pattern and PathValue.
 func (x *Mux) Use(middleware ...Middleware) {
 	for _, wrap := range middleware {
 		next := new(Handler)
@@ -138,7 +133,7 @@ func (x *Mux) Use(middleware ...Middleware) {
 	}
 }
 
-// An outcome is what becomes of a request.
+// An outcome says how a request is handled.
 type outcome uint8
 
 const (
@@ -150,12 +145,13 @@ const (
 	wholeHost                 // OPTIONS *
 )
 
-// routing is what a Mux has made of a request. The exchange keeps it, for the events that follow.
+// routing is the decision of a Mux about a request. The exchange keeps it for the events that
+// follow.
 type routing struct {
 	mux     *Mux
 	outcome outcome
-	route   *route
-	values  []span // of the wildcards of this route, in the Path of the request
+	route   *route.Route
+	values  []wire.Span // of the wildcards of this route, in the Path of the request
 }
 
 // Serve is a conn.Handler for Listen, and for HandleEvents of another Mux.
@@ -174,9 +170,10 @@ func (x *Mux) Serve(c *conn.Conn, ev conn.Event) {
 	}
 }
 
-// route returns what becomes of the request r of c. It is chosen at the first event of r that comes here.
+// route returns the routing of the request r of c. It is chosen at the first event of r that comes
+// here.
 func (x *Mux) route(c *conn.Conn, r *Request) *routing {
-	e, _ := c.ProtocolState().(*exchange)
+	e, _ := c.Layer().ProtocolState().(*exchange)
 	if e == nil {
 		t := new(routing)
 		x.choose(r, t)
@@ -192,7 +189,7 @@ func (x *Mux) route(c *conn.Conn, r *Request) *routing {
 	return t
 }
 
-// routedBy returns what x has made of the request; nil when it has not seen it.
+// routedBy returns the routing that x has chosen for the request; nil if x has not seen it.
 func (e *exchange) routedBy(x *Mux) *routing {
 	for i := range e.routed {
 		if e.routed[i].mux == x {
@@ -202,39 +199,39 @@ func (e *exchange) routedBy(x *Mux) *routing {
 	return nil
 }
 
-// choose finds out what becomes of the request, and puts it into t.
+// choose finds the route of the request, and fills in t.
 func (x *Mux) choose(r *Request, t *routing) {
 	*t = routing{mux: x, outcome: noRoute, values: t.values[:0]}
 	if r.raw[0] != '/' {
 		t.outcome = wholeHost
 		return
 	}
-	w := walk{raw: r.raw, path: r.Path, method: r.Method, values: t.values}
-	clean := isClean(w.raw)
+	w := route.Walk{Raw: r.raw, Path: r.Path, Method: r.Method, Values: t.values}
+	clean := route.IsClean(w.Raw)
 	if !clean {
-		w.raw = []byte(cleanPath(string(w.raw)))
-		w.path, _, _ = decodePath(nil, w.raw) // the parser has found no fault in it
+		w.Raw = []byte(route.CleanPath(string(w.Raw)))
+		w.Path, _, _ = wire.DecodePath(nil, w.Raw) // the parser has accepted it
 	}
-	var room [maxHost]byte
-	host := appendHost(room[:0], r.Host)
-	t.route = x.find(&w, host, false)
-	// A handler for the path and a slash, found by more than chance in a subtree, wins over a subtree further up.
-	exact := t.route != nil && !w.partial
+	var room [wire.MaxHost]byte
+	host := wire.AppendHost(room[:0], r.Host)
+	t.route = x.table.Find(&w, host, false)
+	// A pattern for exactly the path with a slash wins over a pattern for a subtree further up.
+	exact := t.route != nil && !w.Partial
 	if t.route != nil {
 		t.outcome = hasRoute
 	}
-	n := len(w.values)
-	if !exact && !w.endsInSlash() {
-		if r := x.find(&w, host, true); r != nil && !w.partial {
+	n := len(w.Values)
+	if !exact && !w.EndsInSlash() {
+		if r := x.table.Find(&w, host, true); r != nil && !w.Partial {
 			t.route, t.outcome = r, needsSlash
 		}
 	}
-	t.values = w.values[:n] // its room has perhaps grown in the second walk
+	t.values = w.Values[:n] // the second walk may have moved it
 	switch {
 	case t.outcome == needsSlash:
 	case !clean:
 		t.outcome = needsClean
-	case t.route == nil && w.missed:
+	case t.route == nil && w.Missed:
 		t.outcome = badMethod
 	}
 	if t.outcome != hasRoute {
@@ -245,22 +242,31 @@ func (x *Mux) choose(r *Request, t *routing) {
 // dispatch is the innermost handler of the chain.
 func (x *Mux) dispatch(c *conn.Conn, ev conn.Event) {
 	if r := requestOf(ev); r != nil {
-		x.act(c, r, ev)
-	} else if e, _ := c.ProtocolState().(*exchange); e != nil { // a Chunk
+		h := Handler(nil)
+		if r.routing.outcome == hasRoute {
+			h = x.handlers[r.routing.route.N]
+		} else if h = x.missed(r); h == nil {
+			h = x.act
+		}
+		h(c, ev)
+	} else if e, _ := c.Layer().ProtocolState().(*exchange); e != nil { // a Chunk
 		if t := e.routedBy(x); t != nil && t.outcome == hasRoute {
-			t.route.handler(c, ev)
+			x.handlers[t.route.N](c, ev)
 		}
 	}
 }
 
-// act does with a request what was chosen.
-func (x *Mux) act(c *conn.Conn, r *Request, ev conn.Event) {
+// act replies to a request that has no route. It is a Handler, for the middleware of groups.
+func (x *Mux) act(c *conn.Conn, ev conn.Event) {
+	r := requestOf(ev)
+	if r == nil {
+		return
+	}
 	switch r.routing.outcome {
-	case hasRoute:
-		r.routing.route.handler(c, ev)
 	case badMethod:
 		// RFC 9110 15.5.6: a 405 has Allow.
-		SetHeader(c, "Allow", x.allow(r))
+		var room [wire.MaxHost]byte
+		SetHeader(c, "Allow", x.table.Allow(wire.AppendHost(room[:0], r.Host), r.raw, r.Path))
 		Error(c, 405)
 	case needsSlash, needsClean:
 		SetHeader(c, "Location", r.location())
@@ -273,9 +279,9 @@ func (x *Mux) act(c *conn.Conn, r *Request, ev conn.Event) {
 	}
 }
 
-// location is where the request is redirected to. It begins with one slash: it names no other host.
+// location is the target of the redirect. It begins with one slash only, so it names no other host.
 func (r *Request) location() string {
-	to := cleanPath(string(r.raw))
+	to := route.CleanPath(string(r.raw))
 	if r.routing.outcome == needsSlash {
 		to += "/"
 	}
@@ -285,25 +291,40 @@ func (r *Request) location() string {
 	return to
 }
 
-// PathValue returns what stood in the place of the wildcard of that name in the path of the request, percent-decoded;
-// nil when the pattern has none of that name. It is valid until the handler returns, and so is what it returns. It
-// allocates nothing.
+// PathValue returns the text of the request's path that the wildcard of that name matched,
+// percent-decoded; nil if the pattern has no such wildcard. The bytes are valid until the handler
+// returns. It allocates nothing.
 func (r *Request) PathValue(name string) []byte {
 	if r.routing != nil {
 		for i, v := range r.routing.values {
-			if r.routing.route.names[i] == name {
-				return v.of(r.Path)
+			if r.routing.route.Names[i] == name {
+				return v.Of(r.Path)
 			}
 		}
 	}
 	return nil
 }
 
-// Pattern returns the pattern that a Mux has chosen for the request, as it was registered: a name with few values for
-// logs and counters. It is "" when there is none. For a redirect it is the pattern that would match behind it.
+// PathValues calls yield with the name and the value of each wildcard of the pattern, in the order
+// of the pattern, until it returns false: for range. The values are those of PathValue, valid until
+// the handler returns.
+func (r *Request) PathValues(yield func(name string, value []byte) bool) {
+	if r.routing == nil {
+		return
+	}
+	for i, v := range r.routing.values {
+		if !yield(r.routing.route.Names[i], v.Of(r.Path)) {
+			return
+		}
+	}
+}
+
+// Pattern returns the pattern that a Mux has chosen for the request, as it was registered: a name
+// with few values for logs and counters. It is "" if there is none. For a redirect it is the
+// pattern that would match the new path.
 func (r *Request) Pattern() string {
 	if r.routing == nil || r.routing.route == nil {
 		return ""
 	}
-	return r.routing.route.text
+	return r.routing.route.Text
 }

@@ -19,7 +19,7 @@ func TestMuxHandleEvents(t *testing.T) {
 			got = append(got, fmt.Sprintf("head %s %s", ev.Pattern(), ev.PathValue("x")))
 			size = 0
 			if string(ev.Query) != "whole" {
-				Stream(c)
+				StreamBody(c)
 			}
 		case *Chunk:
 			if size += len(ev.Data); ev.Last {
@@ -52,7 +52,8 @@ func TestMuxHandleEvents(t *testing.T) {
 	}
 }
 
-// What has no route is answered before its body has come: nobody is told to go on, and nothing of it is kept.
+// A request without a route gets its reply before its body has come: the client gets no 100, and
+// nothing of the body is kept.
 func TestMuxRefusesByTheHead(t *testing.T) {
 	x := muxOf(t, "POST /a", "/d/")
 	for target, status := range map[string]int{"/b": 404, "/d": 307, "/a": 405} {
@@ -62,7 +63,8 @@ func TestMuxRefusesByTheHead(t *testing.T) {
 	}
 }
 
-// Chunks of a streamed body find their way through one Mux behind another, and through the middleware of both.
+// Chunks of a streamed body find their way through one Mux inside another, and through the
+// middleware of both.
 func TestMuxInAMuxStreams(t *testing.T) {
 	var got []string
 	named := func(name string) Middleware {
@@ -76,7 +78,7 @@ func TestMuxInAMuxStreams(t *testing.T) {
 	inner.MustHandleEvents("/{x}/{rest...}", func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
 		case *Head:
-			Stream(c)
+			StreamBody(c)
 		case *Chunk:
 			if ev.Last {
 				Reply(c, 200, "", "")
@@ -100,7 +102,7 @@ func TestMuxInAMuxStreams(t *testing.T) {
 	}
 }
 
-// A guard that answers later gets no second question, and nothing passes meanwhile.
+// A guard that replies later gets no second question, and nothing passes meanwhile.
 func TestGuardAnswersLater(t *testing.T) {
 	asked := 0
 	h := Guard(func(c *conn.Conn, r *Request) bool {
@@ -118,7 +120,7 @@ func TestGuardAnswersLater(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 	Error(tc.c, 403)
-	tc.settle()
+	tc.turn()
 	tc.wantStatus(403)
 	tc.send(getLine) // a new request is a new question
 	if asked != 2 {

@@ -73,7 +73,8 @@ var muxTargets = []string{
 	"http://h.test/a", "http://other.test:81/a",
 }
 
-// Each table of patterns is asked for each target with each method, and must do what net/http's ServeMux does.
+// Each table of patterns is asked for each target with each method, and must do what net/http's
+// ServeMux does.
 func TestMuxAgreesWithNetHTTP(t *testing.T) {
 	pairs := 0
 	for _, table := range muxTables {
@@ -103,7 +104,8 @@ func TestMuxAgreesWithNetHTTP(t *testing.T) {
 	t.Log(pairs, "pairs")
 }
 
-// Random patterns over few segments overlap in every way. They are accepted, refused and chosen as by net/http.
+// Random patterns over few segments overlap in every way. They are accepted, refused and chosen as
+// by net/http.
 func TestMuxAgreesOnRandomPatterns(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }

@@ -1,11 +1,15 @@
 package http
 
-import "strings"
+import (
+	"strings"
 
-// Accepts returns the one of offers, media types such as "text/html" or "text/html; charset=utf-8", that the Accept
-// fields of r prefer: the one with the highest q, then the one they name most specifically, then the first (RFC 9110
-// 12.5.1). It is "" when none is acceptable, which 406 answers. Without an Accept field, or with none that can be read,
-// it is the first.
+	"github.com/seed4930a636/mangusta/internal/wire"
+)
+
+// Accepts returns the one of offers, media types such as "text/html" or "text/html; charset=utf-8",
+// that the Accept fields of r prefer: the one with the highest q, then the one they name most
+// specifically, then the first (RFC 9110 12.5.1). It is "" if none is acceptable: reply with 406.
+// Without a valid Accept field it is the first offer.
 func (r *Request) Accepts(offers ...string) string {
 	best, bestQ, bestLevel := "", 0, 0
 	for _, offer := range offers {
@@ -16,18 +20,18 @@ func (r *Request) Accepts(offers ...string) string {
 	return best
 }
 
-// mediaQuality returns the q, in thousandths, of the most specific media range that matches the offer, and how specific
-// that is.
+// mediaQuality returns the q, in thousandths, of the most specific media range that matches the
+// offer, and how specific that is.
 func (r *Request) mediaQuality(offer string) (q, level int) {
 	silent := true
-	for i := range r.fields {
-		if !foldEqual(r.fields[i].Name, "Accept") {
+	for _, f := range r.lines() {
+		if !wire.FoldEqual(f.Name, "Accept") {
 			continue
 		}
-		v, more := r.fields[i].Value, true
+		v, more := f.Value, true
 		for more {
 			var element []byte
-			element, v, more = cutOutside(v, ',')
+			element, v, more = wire.CutOutside(v, ',')
 			m, ok := parseWeighted(element)
 			if !ok || !isMediaRange(m.value) {
 				continue
@@ -44,10 +48,11 @@ func (r *Request) mediaQuality(offer string) (q, level int) {
 	return q, level
 }
 
-// AcceptsEncoding returns the one of offers, content codings such as "gzip", that the Accept-Encoding fields of r
-// prefer: the one with the highest q, then the first (RFC 9110 12.5.3). "identity" is always on offer: put it among
-// offers to prefer it over others, else it comes last. The result is "" when not even identity is acceptable. Without
-// an Accept-Encoding field it is "identity": a client that says nothing may know no coding.
+// AcceptsEncoding returns the one of offers, content codings such as "gzip", that the
+// Accept-Encoding fields of r prefer: the one with the highest q, then the first (RFC 9110 12.5.3).
+// "identity" is always on offer: put it among offers to prefer it over others, else it comes last.
+// The result is "" if not even identity is acceptable. Without an Accept-Encoding field it is
+// "identity": a client that says nothing may know no coding.
 func (r *Request) AcceptsEncoding(offers ...string) string {
 	if _, n := r.only("Accept-Encoding"); n == 0 {
 		return "identity"
@@ -67,14 +72,14 @@ func (r *Request) AcceptsEncoding(offers ...string) string {
 // codingQuality returns the q of the coding, in thousandths and doubled.
 func (r *Request) codingQuality(coding string) int {
 	named, star := -1, -1
-	for i := range r.fields {
-		if !foldEqual(r.fields[i].Name, "Accept-Encoding") {
+	for _, f := range r.lines() {
+		if !wire.FoldEqual(f.Name, "Accept-Encoding") {
 			continue
 		}
-		v, more := r.fields[i].Value, true
+		v, more := f.Value, true
 		for more {
 			var element []byte
-			element, v, more = cutOutside(v, ',')
+			element, v, more = wire.CutOutside(v, ',')
 			m, ok := parseWeighted(element)
 			switch {
 			case !ok:
@@ -97,36 +102,37 @@ func (r *Request) codingQuality(coding string) int {
 	return 0
 }
 
-// isCoding compares names of codings; x-gzip and x-compress are old names of gzip and compress (RFC 9110 8.4.1).
+// isCoding compares names of codings; x-gzip and x-compress are old names of gzip and compress (RFC
+// 9110 8.4.1).
 func isCoding(b []byte, coding string) bool {
-	if foldEqual(b, "x-gzip") || foldEqual(b, "x-compress") {
+	if wire.FoldEqual(b, "x-gzip") || wire.FoldEqual(b, "x-compress") {
 		b = b[2:]
 	}
-	return foldEqual(b, coding)
+	return wire.FoldEqual(b, coding)
 }
 
 // weighted is an element of a list with q-values.
 type weighted struct {
-	value  []byte // in front of the first ";"
+	value  []byte // before the first ";"
 	params []byte // from there on, up to the weight
 	q      int    // thousandths
 }
 
-// parseWeighted takes an element apart. What comes behind the weight means nothing (RFC 9110 12.5.1).
+// parseWeighted parses an element. Parameters after the weight have no meaning (RFC 9110 12.5.1).
 func parseWeighted(element []byte) (m weighted, ok bool) {
-	m.value, _, _ = cutOutside(element, ';')
+	m.value, _, _ = wire.CutOutside(element, ';')
 	m.q = 1000
 	rest := element[len(m.value):]
 	m.params = rest
 	for len(m.value) > 0 {
-		name, value, next, ok := nextParam(rest)
+		name, value, next, ok := wire.NextParam(rest)
 		if !ok {
 			return m, false
 		}
 		if name == nil {
 			return m, true
 		}
-		if foldEqual(name, "q") {
+		if wire.FoldEqual(name, "q") {
 			m.params = m.params[:len(m.params)-len(rest)]
 			m.q, ok = parseQ(value)
 			return m, ok
@@ -136,17 +142,17 @@ func parseWeighted(element []byte) (m weighted, ok bool) {
 	return m, false
 }
 
-// parseQ reads a qvalue (RFC 9110 12.4.2) as thousandths. Clients send ".2" and more than three digits, too, and what
-// they mean is plain; ignoring those would refuse what they accept.
+// parseQ reads a qvalue (RFC 9110 12.4.2) as thousandths. Clients also send ".2" and more than
+// three digits, with a clear meaning; to ignore those would refuse what the clients accept.
 func parseQ(v []byte) (q int, ok bool) {
 	i, digits := 0, 0
-	for ; i < len(v) && isDigit(v[i]); i++ {
+	for ; i < len(v) && wire.IsDigit(v[i]); i++ {
 		q = min(q*10+int(v[i]-'0'), 2)
 		digits++
 	}
 	q *= 1000
 	if i < len(v) && v[i] == '.' {
-		for place := 100; i+1 < len(v) && isDigit(v[i+1]); i++ {
+		for place := 100; i+1 < len(v) && wire.IsDigit(v[i+1]); i++ {
 			q += place * int(v[i+1]-'0')
 			place /= 10
 			digits++
@@ -158,16 +164,16 @@ func parseQ(v []byte) (q int, ok bool) {
 
 // isMediaRange checks type "/" subtype, where both or the second may be "*".
 func isMediaRange(v []byte) bool {
-	n := tokenLen(v)
+	n := wire.TokenLen(v)
 	if n == 0 || n == len(v) || v[n] != '/' {
 		return false
 	}
 	sub := v[n+1:]
-	return len(sub) > 0 && all(sub, tchar) && (string(v[:n]) != "*" || string(sub) == "*")
+	return len(sub) > 0 && wire.All(sub, wire.TokenByte) && (string(v[:n]) != "*" || string(sub) == "*")
 }
 
-// matches returns how specifically the media range m names the offer: 0 not at all, 1 as */*, 2 by its type, 3 by type
-// and subtype, more by each parameter.
+// matches returns how specifically the media range m names the offer: 0 not at all, 1 as */*, 2 by
+// its type, 3 by type and subtype, more by each parameter.
 func (m *weighted) matches(offer string) int {
 	media, params, _ := strings.Cut(offer, ";")
 	media = strings.TrimSpace(media)
@@ -176,35 +182,42 @@ func (m *weighted) matches(offer string) int {
 	case string(m.value) == "*/*":
 		level = 1
 	case m.value[star] == '*' && m.value[star-1] == '/':
-		if len(media) < star || !foldEqual(m.value[:star], media[:star]) {
+		if len(media) < star || !wire.FoldEqual(m.value[:star], media[:star]) {
 			return 0
 		}
 		level = 2
-	case !foldEqual(m.value, media):
+	case !wire.FoldEqual(m.value, media):
 		return 0
 	}
-	for rest := m.params; ; level++ {
-		name, value, next, _ := nextParam(rest)
-		if name == nil {
+	for rest := m.params; ; {
+		name, value, next, _ := wire.NextParam(rest)
+		switch {
+		case name == nil:
 			return level
-		}
-		if !hasParam(params, name, value) {
+		case hasParam(params, name, value):
+			level++
+		case !wire.FoldEqual(name, "charset") || hasParam(params, name, nil):
 			return 0
+		default:
+			// An offer without a charset matches any: JSON has no such parameter (RFC 8259 §11),
+			// but clients send it.
 		}
 		rest = next
 	}
 }
 
-// hasParam looks for a parameter with that value among those of an offer.
+// hasParam looks for a parameter with that value, or with any when value is nil, among those of an
+// offer.
 func hasParam(params string, name, value []byte) bool {
+	anyValue := value == nil
 	rest := append([]byte{';'}, params...)
-	value = appendUnquoted(nil, value)
+	value = wire.AppendUnquoted(nil, value)
 	for {
-		n, v, next, _ := nextParam(rest)
+		n, v, next, _ := wire.NextParam(rest)
 		if n == nil {
 			return false
 		}
-		if foldEqual(n, name) && foldEqual(appendUnquoted(nil, v), value) {
+		if wire.FoldEqual(n, name) && (anyValue || wire.FoldEqual(wire.AppendUnquoted(nil, v), value)) {
 			return true
 		}
 		rest = next

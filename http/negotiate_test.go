@@ -28,6 +28,11 @@ func TestAccepts(t *testing.T) {
 		{`text/html;x="a,b;q=0", image/png;q=0.1`, "image/png"}, {"text/html;q=0.5;ext=1, image/png;q=0.6", "image/png"}, {"/, image/png", "image/png"},
 		{"text/htm*, image/png", "image/png"}, {"text/", "application/json"}, {"text/(", "application/json"}, {"*/html", "application/json"}, {"text/html;q=.", "application/json"},
 		{"text/html;q=0.2, text/html;q=0.9, image/png;q=0.5", "text/html"}, {"text/html;q=0.9, text/html;q=0.2, image/png;q=0.5", "text/html"},
+		// A charset makes no other type of an offer that names none (RFC 8259 §11: JSON has no such
+		// parameter), and no better one.
+		{"application/json; charset=utf-8", "application/json"}, {"application/json;charset=UTF-8", "application/json"}, {`application/json;charset="latin1"`, "application/json"},
+		{"application/json;charset=utf-8;q=0.5, application/json;q=0.1, image/png;q=0.3", "application/json"}, {"application/json;charset=utf-8;v=1, image/png;q=0.1", "image/png"},
+		{"application/json;charset=utf-8;q=0", ""}, {"text/plain;charset=latin1", ""},
 		{"tex/*, image/png", "image/png"}, {"text/html/x, image/png", "image/png"},
 	} {
 		if got := withFields("GET", "Accept:"+x.accept).Accepts(offers...); got != x.want {
@@ -50,9 +55,11 @@ func TestAcceptsEncoding(t *testing.T) {
 		{"gzip", "gzip"}, {"GZIP", "gzip"}, {"gzip, br", "br"}, {"gzip;q=1, br;q=0.5", "gzip"}, {"gzip, deflate, br, zstd", "br"}, {"deflate", "identity"},
 		// RFC 9110 12.5.3: an empty field wants no coding.
 		{"", "identity"},
-		// "identity" is acceptable unless excluded by "identity;q=0", or by "*;q=0" without being named.
+		// "identity" is acceptable unless excluded by "identity;q=0", or by "*;q=0" without being
+		// named.
 		{"identity;q=0", ""}, {"*;q=0", ""}, {"*;q=0, identity;q=0.1", "identity"}, {"gzip;q=0.1, *;q=0", "gzip"}, {"identity;q=0, gzip;q=0.001", "gzip"},
-		// A coding that is named is acceptable unless its q is 0; "*" stands for those that are not named.
+		// A coding that is named is acceptable unless its q is 0; "*" stands for those that are not
+		// named.
 		{"gzip;q=0", "identity"}, {"*", "br"}, {"br;q=0, *", "gzip"}, {"br;q=0, *;q=0.2", "gzip"}, {"gzip;q=0.5, *;q=0.1", "gzip"}, {"br;q=0, gzip;q=0, *;q=0.2", "identity"},
 		{"gzip;q=0.001", "gzip"}, {"identity;q=0.5, gzip;q=0.4", "identity"}, {"identity, gzip", "gzip"}, {"identity;q=0.5, *;q=0.4", "identity"},
 		// RFC 9110 8.4.1.3: x-gzip is gzip.

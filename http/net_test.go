@@ -19,9 +19,16 @@ import (
 
 // underBoth runs f with a loop of each poller, on which h is listening.
 func underBoth(t *testing.T, o Options, h func(*mgr.Manager) conn.Handler, f func(t *testing.T, m *mgr.Manager, addr string)) {
+	underEach(t, mgr.Options{MaxConns: 50}, o, h, f)
+}
+
+// underEach runs f with a loop of each poller, which has an HTTP server.
+func underEach(t *testing.T, loop mgr.Options, o Options, h func(*mgr.Manager) conn.Handler, f func(t *testing.T, m *mgr.Manager, addr string)) {
 	for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
 		t.Run(p.String(), func(t *testing.T) {
-			m, err := mgr.New(mgr.Options{Poller: p, MaxConns: 50})
+			loop := loop
+			loop.Poller = p
+			m, err := mgr.New(loop)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +50,18 @@ func underBoth(t *testing.T, o Options, h func(*mgr.Manager) conn.Handler, f fun
 	}
 }
 
-// echoBody answers with the body, or the path where there is none.
+// statsOf returns what returns the figures of a loop that runs.
+func statsOf(t *testing.T, m *mgr.Manager) func() mgr.Stats {
+	return func() mgr.Stats {
+		got := make(chan mgr.Stats, 1)
+		if err := m.Do(func() { got <- m.Stats() }); err != nil {
+			t.Fatal(err)
+		}
+		return <-got
+	}
+}
+
+// echoBody replies with the body, or with the path if there is none.
 func echoBody(*mgr.Manager) conn.Handler {
 	return func(c *conn.Conn, ev conn.Event) {
 		if m, ok := ev.(*Message); ok {
@@ -109,34 +127,41 @@ func TestNetKeepAliveAndPipeline(t *testing.T) {
 
 func TestNetStandardClient(t *testing.T) {
 	underBoth(t, Options{MaxBody: 16 << 20}, echoBody, func(t *testing.T, m *mgr.Manager, addr string) {
-		tr := &stdhttp.Transport{ExpectContinueTimeout: 10 * time.Second}
-		defer tr.CloseIdleConnections()
-		client := &stdhttp.Client{Transport: tr}
-		body := bytes.Repeat([]byte("0123456789abcdef"), 1<<19) // 8 MiB
-		for _, chunked := range []bool{false, true} {
-			for _, expect := range []bool{false, true} {
-				req, _ := stdhttp.NewRequest("POST", "http://"+addr+"/", bytes.NewReader(body))
-				if chunked {
-					req.ContentLength = -1
-				}
-				if expect {
-					req.Header.Set("Expect", "100-continue")
-				}
-				resp, err := client.Do(req)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got, err := io.ReadAll(resp.Body)
-				resp.Body.Close()
-				if err != nil || !bytes.Equal(got, body) {
-					t.Fatal(len(got), err)
-				}
-			}
-		}
+		postEachWay(t, addr, bytes.Repeat([]byte("0123456789abcdef"), 1<<19)) // 8 MiB
 	})
 }
 
-// RFC 9112 9.6: the reply to a request whose body is refused is not destroyed by a reset, though the client goes on sending.
+// postEachWay posts body by net/http's client, with a length and in chunks, with 100-continue and
+// without, and wants it back.
+func postEachWay(t *testing.T, addr string, body []byte) {
+	t.Helper()
+	tr := &stdhttp.Transport{ExpectContinueTimeout: 10 * time.Second}
+	defer tr.CloseIdleConnections()
+	client := &stdhttp.Client{Transport: tr}
+	for _, chunked := range []bool{false, true} {
+		for _, expect := range []bool{false, true} {
+			req, _ := stdhttp.NewRequest("POST", "http://"+addr+"/", bytes.NewReader(body))
+			if chunked {
+				req.ContentLength = -1
+			}
+			if expect {
+				req.Header.Set("Expect", "100-continue")
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || !bytes.Equal(got, body) {
+				t.Fatal(len(got), err)
+			}
+		}
+	}
+}
+
+// RFC 9112 9.6: the reply to a request whose body is refused is not destroyed by a reset, though
+// the client goes on sending.
 func TestNetRefusalIsNotLost(t *testing.T) {
 	underBoth(t, Options{}, echoBody, func(t *testing.T, m *mgr.Manager, addr string) {
 		for range 20 {
@@ -156,8 +181,9 @@ func TestNetRefusalIsNotLost(t *testing.T) {
 func TestNetHalfClosedClient(t *testing.T) {
 	h := func(m *mgr.Manager) conn.Handler {
 		return func(c *conn.Conn, ev conn.Event) {
-			if _, ok := ev.(*Message); ok {
-				m.AfterFunc(20*time.Millisecond, func() { Reply(c, 200, "", "late") })
+			if r, ok := ev.(*Message); ok {
+				later := r.Later()
+				m.AfterFunc(20*time.Millisecond, func() { later.Reply(200, "", "late") })
 			}
 		}
 	}
@@ -177,7 +203,8 @@ func TestNetShutdown(t *testing.T) {
 		return func(c *conn.Conn, ev conn.Event) {
 			if m2, ok := ev.(*Message); ok && m2.Match("/late") {
 				go m.Shutdown(context.Background())
-				m.AfterFunc(100*time.Millisecond, func() { Reply(c, 200, "", "late") })
+				later := m2.Later()
+				m.AfterFunc(100*time.Millisecond, func() { later.Reply(200, "", "late") })
 			} else if ok {
 				Reply(c, 200, "", "ok")
 			}
@@ -201,7 +228,7 @@ func TestNetOverMaxConns(t *testing.T) {
 	underBoth(t, Options{}, echoBody, func(t *testing.T, m *mgr.Manager, addr string) {
 		for range 50 {
 			c := dial(t, addr)
-			c.Write([]byte(request("GET", "/in")))
+			c.Write([]byte(request("GET", "/in") + "GET /not HTTP/1.1\r\n")) // one that rests would make room
 			wantBody(t, bufio.NewReader(c), 200, "/in")
 		}
 		r := bufio.NewReader(dial(t, addr))

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"strings"
 	utf "unicode/utf8"
+
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
-// A Part is one part of a multipart/form-data body. How long it is valid: see Message.Multipart and PartEvent; its
-// strings stay.
+// A Part is one part of a multipart/form-data body. Message.Multipart and PartEvent say how long it
+// is valid; its strings stay valid.
 type Part struct {
-	Name string // of the form's field, as sent but for quotes and backslashes: browsers send a quote as "%22"
+	Name string // of the form's field, with quotes and backslashes resolved; browsers send a quote as "%22"
 
-	// Filename is a name to store the part under: the last element of what was sent, without control characters, and never
-	// "." or "..". It is empty when nothing is left, and when the part is no file.
+	// Filename is a name to store the part under: the last element of what was sent, without
+	// control characters, and never "." or "..". It is empty if nothing is left, and if the part is
+	// no file.
 	Filename string
 	IsFile   bool // a file name was sent, though it may be empty: a file input with no file chosen
 
@@ -22,31 +25,32 @@ type Part struct {
 	fields []Field
 }
 
-// Header returns the value of the first field of that name in the header of the part, without regard to case; nil when
-// there is none.
+// Header returns the value of the first field of that name in the header of the part, without
+// regard to case; nil if there is none.
 func (p *Part) Header(name string) []byte {
 	r := Request{fields: p.fields}
 	return r.Header(name)
 }
 
-// Headers returns all fields of the header of the part in the order they were sent.
+// Headers returns all fields of the header of the part, in the order in which they were sent.
 func (p *Part) Headers() []Field { return p.fields }
 
-// read fills p in from the lines of a header, each ended by CR LF. It returns what is wrong with them.
+// read fills p in from the lines of a header, each ended by CR LF. what says what is wrong with
+// them.
 func (p *Part) read(head []byte) (what string) {
 	*p = Part{fields: p.fields[:0]}
 	for len(head) > 0 {
 		line, rest, _ := bytes.Cut(head, crlf)
 		head = rest
-		n := tokenLen(line)
+		n := wire.TokenLen(line)
 		switch {
-		case isSpace(line[0]):
+		case wire.IsSpace(line[0]):
 			return "folded header line"
 		case n == 0 || n == len(line) || line[n] != ':':
 			return "field name is not a token followed by a colon"
 		}
-		value := trim(line[n+1:])
-		if !all(value, valueByte) {
+		value := wire.Trim(line[n+1:])
+		if !wire.All(value, wire.ValueByte) {
 			return "control character in a field value"
 		}
 		p.fields = append(p.fields, Field{line[:n], value})
@@ -56,7 +60,7 @@ func (p *Part) read(head []byte) (what string) {
 
 var crlf = []byte("\r\n")
 
-// interpret takes what it needs from the fields.
+// interpret fills in Name, Filename and ContentType from the fields.
 func (p *Part) interpret() (what string) {
 	r := Request{fields: p.fields}
 	disposition, n := r.only("Content-Disposition")
@@ -70,8 +74,9 @@ func (p *Part) interpret() (what string) {
 		return "more than one Content-Type"
 	}
 	coding, n := r.only("Content-Transfer-Encoding")
-	if n > 1 || n == 1 && !foldEqual(coding, "binary") && !foldEqual(coding, "8bit") && !foldEqual(coding, "7bit") {
-		// RFC 7578 4.7: deprecated. To hand out base64 as if it were the data would be wrong without a sign of it.
+	if n > 1 || n == 1 && !wire.FoldEqual(coding, "binary") && !wire.FoldEqual(coding, "8bit") && !wire.FoldEqual(coding, "7bit") {
+		// RFC 7578 4.7: deprecated. To return base64 as if it were the data would be a silent
+		// error.
 		return "unknown Content-Transfer-Encoding"
 	}
 	return p.disposition(disposition)
@@ -79,13 +84,13 @@ func (p *Part) interpret() (what string) {
 
 // disposition reads "form-data" and its parameters (RFC 7578 4.2).
 func (p *Part) disposition(v []byte) (what string) {
-	kind, _, _ := cutOutside(v, ';')
-	if !foldEqual(kind, "form-data") {
+	kind, _, _ := wire.CutOutside(v, ';')
+	if !wire.FoldEqual(kind, "form-data") {
 		return "Content-Disposition is not form-data"
 	}
 	var hasName, plain, extended bool
 	for rest := v[len(kind):]; ; {
-		name, value, next, ok := nextParam(rest)
+		name, value, next, ok := wire.NextParam(rest)
 		rest = next
 		twice := false
 		switch {
@@ -96,22 +101,23 @@ func (p *Part) disposition(v []byte) (what string) {
 		case name == nil:
 			p.Filename, p.IsFile = baseName(p.Filename), plain || extended
 			return ""
-		case foldEqual(name, "name"):
+		case wire.FoldEqual(name, "name"):
 			twice, hasName = hasName, true
-			p.Name = string(appendUnquoted(nil, value))
-		case foldEqual(name, "filename"):
+			p.Name = string(wire.AppendUnquoted(nil, value))
+		case wire.FoldEqual(name, "filename"):
 			twice, plain = plain, true
 			if !extended {
-				p.Filename = string(appendUnquoted(nil, value))
+				p.Filename = string(wire.AppendUnquoted(nil, value))
 			}
-		case foldEqual(name, "filename*"):
+		case wire.FoldEqual(name, "filename*"):
 			// RFC 7578 4.2 tells clients not to send it, RFC 6266 4.3 servers to prefer it.
 			twice, extended = extended, true
 			if p.Filename, ok = decodeExtended(value); !ok {
 				return "malformed filename*"
 			}
 		case bytes.IndexByte(name, '*') >= 0:
-			// RFC 2231 has name* and name*0, which RFC 7578 4.2 does not allow and some readers take for the name.
+			// RFC 2231 has name* and name*0, which RFC 7578 4.2 does not allow and some readers
+			// take for the name.
 			return "encoded or continued parameter in Content-Disposition"
 		}
 		if twice {
@@ -120,8 +126,8 @@ func (p *Part) disposition(v []byte) (what string) {
 	}
 }
 
-// decodeExtended decodes charset "'" [ language ] "'" value-chars (RFC 8187 3.2), where the charset is UTF-8, or
-// ISO-8859-1 as in RFC 5987.
+// decodeExtended decodes charset "'" [ language ] "'" value-chars (RFC 8187 3.2), where the charset
+// is UTF-8, or ISO-8859-1 as in RFC 5987.
 func decodeExtended(v []byte) (s string, ok bool) {
 	charset, rest, ok := bytes.Cut(v, []byte("'"))
 	if !ok || v[0] == '"' {
@@ -134,8 +140,8 @@ func decodeExtended(v []byte) (s string, ok bool) {
 	var b []byte
 	for len(rest) > 0 {
 		switch x := rest[0]; {
-		case isEscape(rest) && x == '%':
-			b = append(b, unhex(rest[1])<<4|unhex(rest[2]))
+		case wire.IsEscape(rest) && x == '%':
+			b = append(b, wire.Unhex(rest[1])<<4|wire.Unhex(rest[2]))
 			rest = rest[3:]
 		case x == '%' || x == '*' || x == '\'':
 			return "", false // not among attr-char
@@ -144,9 +150,9 @@ func decodeExtended(v []byte) (s string, ok bool) {
 		}
 	}
 	switch {
-	case foldEqual(charset, "UTF-8"):
+	case wire.FoldEqual(charset, "UTF-8"):
 		return string(b), utf.Valid(b)
-	case foldEqual(charset, "ISO-8859-1"):
+	case wire.FoldEqual(charset, "ISO-8859-1"):
 		runes := make([]rune, len(b))
 		for i, x := range b {
 			runes[i] = rune(x)
@@ -156,8 +162,8 @@ func decodeExtended(v []byte) (s string, ok bool) {
 	return "", false
 }
 
-// baseName returns the last element of a path of any system without what is no part of a name. Bytes that are not UTF-8
-// become U+FFFD.
+// baseName returns the last element of a path of any system, without the characters that no name
+// should have. Bytes that are not UTF-8 become U+FFFD.
 func baseName(s string) string {
 	s = s[strings.LastIndexAny(s, `/\`)+1:]
 	s = strings.Map(func(x rune) rune {
@@ -165,7 +171,7 @@ func baseName(s string) string {
 		case x < ' ', 0x7f <= x && x < 0xa0: // C0, DEL and C1
 			return -1
 		case 0x200e <= x && x <= 0x200f, 0x2028 <= x && x <= 0x202e, 0x2066 <= x && x <= 0x2069:
-			return -1 // line separators, and what shows "exe.txt" for "txt.exe"
+			return -1 // line separators, and characters that show "exe.txt" for "txt.exe"
 		}
 		return x
 	}, s)
@@ -175,17 +181,16 @@ func baseName(s string) string {
 	return s
 }
 
-// parseBoundary returns the boundary of a multipart/form-data Content-Type: 1 to 70 characters out of a set (RFC 2046
-// 5.1.1).
+// parseBoundary returns the boundary of a multipart/form-data Content-Type.
 func parseBoundary(contentType []byte) ([]byte, error) {
-	contentType = trim(contentType)
-	kind, _, _ := cutOutside(contentType, ';')
-	if !foldEqual(kind, "multipart/form-data") {
+	contentType = wire.Trim(contentType)
+	kind, _, _ := wire.CutOutside(contentType, ';')
+	if !wire.FoldEqual(kind, "multipart/form-data") {
 		return nil, &FormError{Status: 415, What: "not multipart/form-data"}
 	}
 	var boundary []byte
 	for rest := contentType[len(kind):]; ; {
-		name, value, next, ok := nextParam(rest)
+		name, value, next, ok := nextBoundary(rest)
 		switch {
 		case !ok:
 			return nil, &FormError{Status: 400, What: "malformed Content-Type"}
@@ -193,11 +198,11 @@ func parseBoundary(contentType []byte) ([]byte, error) {
 			return nil, &FormError{Status: 400, What: "no boundary"}
 		case name == nil:
 			return boundary, nil
-		case foldEqual(name, "boundary"):
+		case wire.FoldEqual(name, "boundary"):
 			if boundary != nil {
 				return nil, &FormError{Status: 400, What: "more than one boundary"}
 			}
-			if boundary = appendUnquoted([]byte{}, value); !isBoundary(boundary) {
+			if boundary = wire.AppendUnquoted([]byte{}, value); !isBoundary(boundary) {
 				return nil, &FormError{Status: 400, What: "malformed boundary"}
 			}
 		}
@@ -205,12 +210,32 @@ func parseBoundary(contentType []byte) ([]byte, error) {
 	}
 }
 
+// nextBoundary is wire.NextParam, but a boundary without quotes need not be a token: many senders
+// do not quote "=", "/" or ":". It ends at white space or ";".
+func nextBoundary(v []byte) (name, value, rest []byte, ok bool) {
+	if name, rest, _ = wire.NextName(v); name == nil || !wire.FoldEqual(name, "boundary") || len(rest) > 0 && rest[0] == '"' {
+		return wire.NextParam(v)
+	}
+	n := bytes.IndexAny(rest, "; \t\",")
+	if n < 0 {
+		n = len(rest)
+	}
+	return name, rest[:n], rest[n:], n > 0
+}
+
+// maxBoundary bounds a boundary, in bytes. RFC 2046 5.1.1 allows 70, but longer ones are sent.
+const maxBoundary = 256
+
+// isBoundary wants a boundary that every reader finds at the same places. RFC 2046 5.1.1 gives the
+// senders of mail a smaller set of characters; the senders of forms use others too. A backslash is
+// refused: some readers take it for an escape. So is a space at the end, which would be the padding
+// of the delimiter line.
 func isBoundary(b []byte) bool {
-	if len(b) == 0 || len(b) > 70 || b[len(b)-1] == ' ' {
+	if len(b) == 0 || len(b) > maxBoundary || b[len(b)-1] == ' ' {
 		return false
 	}
 	for _, x := range b {
-		if y := lower(x); y-'a' >= 26 && !isDigit(x) && strings.IndexByte("'()+_,-./:=? ", x) < 0 {
+		if x < ' ' || x >= 0x7f || x == '"' || x == '\\' {
 			return false
 		}
 	}

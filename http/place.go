@@ -1,18 +1,21 @@
 package http
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"strings"
 )
 
-// A place is where files are looked up: fsys, root, or, when both are nil, the file system of the machine.
+// A place is where files are looked up: fsys, root, or, when both are nil, the file system of the
+// machine.
 type place struct {
 	fsys fs.FS
 	root *os.Root
 }
 
-// open opens a file or a directory. What else it may come upon, it neither waits for nor has told apart: Mode says so.
+// open opens a file or a directory. It does not wait for FIFOs and devices; Mode tells what was
+// opened.
 func (p place) open(name string) (fs.File, fs.FileInfo, error) {
 	var f fs.File
 	var err error
@@ -38,7 +41,7 @@ func (p place) open(name string) (fs.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// The file that was opened counts, not the one that Stat saw.
+	// The opened file counts, which may not be the one that Stat saw.
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
@@ -47,37 +50,46 @@ func (p place) open(name string) (fs.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// fileName returns the name in the file system that the path of m stands for: "." for the prefix itself.
-func fileName(m *Message, o *FileOptions) (string, bool) {
+// stat follows links as far as open does.
+func (p place) stat(name string) (fs.FileInfo, error) {
+	switch {
+	case p.fsys != nil:
+		return fs.Stat(p.fsys, name)
+	case p.root != nil:
+		return p.root.Stat(name)
+	}
+	return os.Stat(name)
+}
+
+var (
+	here  = []byte(".") // the name of the directory of a place
+	slash = []byte("/")
+)
+
+// fileName returns the name in the file system that the path of m stands for: "." for the prefix
+// itself.
+func fileName(m *Message, o *FileOptions) ([]byte, bool) {
 	// A slash that was encoded is data, not a separator, and no file name has one.
-	slashes := 0
-	for _, b := range m.raw {
-		if b == '/' {
-			slashes++
-		}
+	if len(m.raw) != len(m.Path) && bytes.Count(m.raw, slash) != bytes.Count(m.Path, slash) {
+		return nil, false
 	}
-	for _, b := range m.Path {
-		switch b {
-		case '/':
-			slashes--
-		case 0, '\\':
-			return "", false
-		}
+	prefix := strings.TrimSuffix(o.Prefix, "/")
+	path := m.Path
+	if bytes.IndexByte(path, 0) >= 0 || bytes.IndexByte(path, '\\') >= 0 || len(path) < len(prefix) || string(path[:len(prefix)]) != prefix {
+		return nil, false
 	}
-	path, ok := strings.CutPrefix(string(m.Path), strings.TrimSuffix(o.Prefix, "/"))
-	if !ok || slashes != 0 {
-		return "", false
-	}
-	if path == "" || path == "/" {
-		return ".", true
+	if path = path[len(prefix):]; len(path) == 0 || len(path) == 1 && path[0] == '/' {
+		return here, true
 	}
 	if path[0] != '/' {
-		return "", false
+		return nil, false
 	}
-	path = strings.TrimSuffix(path[1:], "/")
-	for element := range strings.SplitSeq(path, "/") {
-		if element == "" || element == "." || element == ".." || element[0] == '.' && !o.Dotfiles {
-			return "", false
+	path = bytes.TrimSuffix(path[1:], slash)
+	for rest, more := path, true; more; {
+		var element []byte
+		element, rest, more = bytes.Cut(rest, slash)
+		if len(element) == 0 || string(element) == "." || string(element) == ".." || element[0] == '.' && !o.Dotfiles {
+			return nil, false
 		}
 	}
 	return path, true

@@ -1,16 +1,30 @@
 package http
 
-import "io/fs"
+import (
+	"errors"
+	"io/fs"
 
-// codings are what a file may lie beside itself in, best first.
+	"github.com/seed4930a636/mangusta/internal/wire"
+)
+
+// codings are those of the precompressed neighbours of a file, best first.
 var codings = [...]struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
 
-// neighbour returns, instead of f, the file in the coding that the client prefers, where there is one. f may be nil,
-// when there is no plain file. It closes what it does not return. A status that is not 0 is what to answer with.
+// neighbour returns, instead of f, the file in the coding that the client prefers, if there is one.
+// f is nil if there is no plain file. It closes the files that it does not return. If the status is
+// not 0, it is that of the reply.
 func (s *fileReply) neighbour(name string, f fs.File, info fs.FileInfo) (fs.File, fs.FileInfo, string, int) {
-	// RFC 9110 12.5.5: also where the plain file is sent, for a cache must not give it to everyone, or the other.
-	if !listed(s.x.extra, "Vary", "Accept-Encoding") {
-		s.x.extra = appendField(s.x.extra, "Vary", "Accept-Encoding")
+	// RFC 9110 12.5.5: also if the plain file is sent, since a cache must give neither to all
+	// clients.
+	switch x := s.x; {
+	case len(x.extra) == 0:
+		x.extra = append(x.extra, "Vary: Accept-Encoding\r\n"...)
+		x.flags |= fileFields
+	case !listed(x.extra, "Vary", "Accept-Encoding"):
+		x.extra = appendField(x.extra, "Vary", "Accept-Encoding")
+	}
+	if f != nil && !s.m.has("Accept-Encoding") {
+		return f, info, "", 0
 	}
 	var tried [len(codings)]bool
 	for range codings {
@@ -47,6 +61,9 @@ func (s *fileReply) neighbour(name string, f fs.File, info fs.FileInfo) (fs.File
 func (s *fileReply) openRegular(name string) (fs.File, fs.FileInfo) {
 	f, info, err := s.open(name)
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			s.x.srv.files.keepMissing(s.place, name, s.now())
+		}
 		return nil, nil
 	}
 	if !info.Mode().IsRegular() {
@@ -56,8 +73,8 @@ func (s *fileReply) openRegular(name string) (fs.File, fs.FileInfo) {
 	return f, info
 }
 
-// preferred returns the coding not yet tried that the client prefers, or -1 when it accepts none of them, or would
-// rather have the plain file that there is.
+// preferred returns the coding that the client prefers, of those not yet tried. It is -1 if the
+// client accepts none of them, or prefers the plain file and there is one.
 func (s *fileReply) preferred(tried *[len(codings)]bool, plain bool) int {
 	best, bestQ := -1, 0
 	if plain {
@@ -81,7 +98,7 @@ func listed(lines []byte, name, element string) bool {
 		v, more := lines[start+len(name)+1:end-2], true
 		for more {
 			var x []byte
-			if x, v, more = cutComma(v); foldEqual(x, element) || string(x) == "*" {
+			if x, v, more = wire.CutComma(v); wire.FoldEqual(x, element) || string(x) == "*" {
 				return true
 			}
 		}

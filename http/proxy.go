@@ -7,23 +7,24 @@ import (
 	"net/netip"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
-// A ProxyHeader is what a proxy says of the connection it passes on, in the PROXY protocol.
+// A ProxyHeader describes the connection that a proxy passes on, in the PROXY protocol.
 type ProxyHeader struct {
 	Version     int            // 1 or 2
-	Source      netip.AddrPort // the client; not valid where the proxy names none: LOCAL, UNKNOWN, unix sockets
+	Source      netip.AddrPort // the client; not valid if the proxy names none: LOCAL, UNKNOWN, unix sockets
 	Destination netip.AddrPort // what the client connected to; not valid together with Source
 }
 
-// The limits of a header, in bytes. The first is the protocol's own; receivers of version 2 have to take 536, and the
-// rest is for proxies that pass certificates on.
+// The limits of a header, in bytes. The first is the protocol's own; receivers of version 2 have to
+// take 536, and the rest is for proxies that pass certificates on.
 const (
 	maxProxy1 = 107
 	maxProxy2 = 4096
 )
 
-// ErrProxyHeader is wrapped by what is wrong with a PROXY header.
+// ErrProxyHeader is wrapped by the errors about a PROXY header.
 var ErrProxyHeader = errors.New("http: malformed PROXY header")
 
 type proxyError struct{ what string }
@@ -50,8 +51,9 @@ const (
 	proxySignature = "\r\n\r\n\x00\r\nQUIT\n"
 )
 
-// ParseProxy reads a PROXY header, version 1 or 2, from the beginning of b. It returns its length, 0 when more bytes are
-// needed, and an error, which wraps ErrProxyHeader, as soon as b cannot become one.
+// ParseProxy reads a PROXY header, version 1 or 2, from the beginning of b. It returns its length,
+// or 0 if more bytes are needed. As soon as b cannot become a header, it returns an error that
+// wraps ErrProxyHeader.
 func ParseProxy(b []byte) (h ProxyHeader, n int, err error) {
 	switch {
 	case hasPart(b, proxyLine):
@@ -129,7 +131,7 @@ func parsePort(b []byte) (uint16, bool) {
 	}
 	n := 0
 	for _, x := range b {
-		if !isDigit(x) {
+		if !wire.IsDigit(x) {
 			return 0, false
 		}
 		n = n*10 + int(x-'0')
@@ -137,7 +139,8 @@ func parsePort(b []byte) (uint16, bool) {
 	return uint16(n), n <= 65535
 }
 
-// parseProxy2 reads the binary form: signature, version and command, family, length, addresses, TLVs.
+// parseProxy2 reads the binary form: signature, version and command, family, length, addresses,
+// TLVs.
 func parseProxy2(b []byte) (h ProxyHeader, n int, err error) {
 	const fixed = len(proxySignature) + 4
 	if len(b) > 12 && b[12] != 0x20 && b[12] != 0x21 {
@@ -166,7 +169,7 @@ func parseProxy2(b []byte) (h ProxyHeader, n int, err error) {
 		addrs = 12
 	case 0x21:
 		addrs = 36
-	case 0x31: // unix, stream: two paths, which say nothing to anyone here
+	case 0x31: // unix, stream: two paths, which are not used
 		addrs = 216
 	default: // datagrams do not come over a stream
 		return ProxyHeader{}, 0, errProxyFamily
@@ -200,30 +203,33 @@ func areTLVs(b []byte) bool {
 	return len(b) == 0
 }
 
-// awaitProxy is the protocol handler of a connection from one of Options.ProxyFrom, until its header is complete.
+// awaitProxy is the protocol handler of a connection from one of Options.ProxyFrom, until its
+// header is complete.
 func awaitProxy(c *conn.Conn, ev conn.Event) {
-	s, ok := c.ProtocolState().(*Server)
+	s, ok := c.Layer().ProtocolState().(*Server)
 	if !ok || !c.IsOpen() {
 		return
 	}
-	switch ev.(type) {
+	switch ev := ev.(type) {
 	case *conn.Read:
 		h, n, err := ParseProxy(c.Recv.Bytes())
 		switch {
 		case err != nil:
-			c.Fail(conn.Protocol, err)
+			c.Layer().Fail(conn.Protocol, err)
 		case n > 0:
 			c.Recv.Discard(n)
 			if h.Source.IsValid() {
-				c.SetRemote(conn.PeerOf(h.Source))
+				c.Driver().SetRemote(conn.PeerOf(h.Source))
 			}
 			s.attach(c)
 		}
-	case conn.EOF:
+	case *conn.EOF:
 		drain(c) // such as a health check
-	case conn.Deadline:
-		c.Fail(conn.DeadlineOver, errProxySlow)
-	case conn.Shutdown:
-		s.shutdown(c, nil)
+	case *conn.Deadline:
+		c.Layer().Fail(conn.DeadlineOver, errProxySlow)
+	case *conn.Shutdown:
+		if !ev.Restart { // it is new: its first request is served, as others are that come late
+			s.shutdown(c, nil)
+		}
 	}
 }

@@ -136,7 +136,8 @@ func TestParseProxyRefuses(t *testing.T) {
 	}
 }
 
-// behindProxy begins a dialogue in which the peer is a proxy at 10.0.0.9, and which answers with the client's address.
+// behindProxy begins a dialogue in which the peer is a proxy at 10.0.0.9, and the handler replies
+// with the client's address.
 func behindProxy(t *testing.T, peer string) *testConn {
 	h := func(c *conn.Conn, ev conn.Event) {
 		if _, ok := ev.(*Message); ok {
@@ -145,7 +146,7 @@ func behindProxy(t *testing.T, peer string) *testConn {
 	}
 	o := Options{ProxyFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fe80::/10")}}
 	tc := newTest(t, o, h)
-	tc.c.SetRemote(conn.PeerOf(netip.MustParseAddrPort(peer)))
+	tc.c.Driver().SetRemote(conn.PeerOf(netip.MustParseAddrPort(peer)))
 	Attach(tc.c, tc.s)
 	return tc
 }
@@ -180,8 +181,8 @@ func TestProxyHeaderMalformed(t *testing.T) {
 		tc.send(tt.in + getLine)
 		tc.wantReply("")
 		tc.wantEvents()
-		if !tc.done || tc.reason != conn.Protocol {
-			t.Errorf("%.60q: done %v, %v", tt.in, tc.done, tc.reason)
+		if !tc.Closed() || tc.c.Reason() != conn.Protocol {
+			t.Errorf("%.60q: done %v, %v", tt.in, tc.Closed(), tc.c.Reason())
 		}
 	}
 }
@@ -210,8 +211,8 @@ func TestProxyHeaderTooSlow(t *testing.T) {
 	tc := behindProxy(t, "10.0.0.9:1")
 	tc.send("PROXY ")
 	tc.sleep(11 * time.Second)
-	if !tc.done || tc.reason != conn.DeadlineOver {
-		t.Errorf("done %v, %v", tc.done, tc.reason)
+	if !tc.Closed() || tc.c.Reason() != conn.DeadlineOver {
+		t.Errorf("done %v, %v", tc.Closed(), tc.c.Reason())
 	}
 }
 
@@ -220,15 +221,15 @@ func TestProxyHeaderOfAHealthCheck(t *testing.T) {
 		tc := behindProxy(t, "10.0.0.9:1")
 		tc.send(sent)
 		tc.end()
-		if !tc.done || tc.reason != conn.PeerClosed {
-			t.Errorf("%q: done %v, %v", sent, tc.done, tc.reason)
+		if !tc.Closed() || tc.c.Reason() != conn.PeerClosed {
+			t.Errorf("%q: done %v, %v", sent, tc.Closed(), tc.c.Reason())
 		}
 	}
 	tc := behindProxy(t, "10.0.0.9:1")
-	tc.c.Fire(conn.Shutdown{})
-	tc.settle()
-	if !tc.done || tc.reason != conn.ShuttingDown {
-		t.Errorf("done %v, %v", tc.done, tc.reason)
+	tc.c.Driver().Fire(&conn.Shutdown{})
+	tc.turn()
+	if !tc.Closed() || tc.c.Reason() != conn.ShuttingDown {
+		t.Errorf("done %v, %v", tc.Closed(), tc.c.Reason())
 	}
 }
 

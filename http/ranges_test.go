@@ -30,10 +30,11 @@ func TestParseRange(t *testing.T) {
 		{"bytes=0-499", 10000, "0+500"}, {"bytes=500-999", 10000, "500+500"}, {"bytes=-500", 10000, "9500+500"}, {"bytes=9500-", 10000, "9500+500"},
 		{"bytes=0-0,-1", 10000, "0+1 9999+1"}, {"bytes= 0-999, 4500-5499, -1000", 10000, "0+1000 4500+1000 9000+1000"},
 		{"bytes=500-600,601-999", 10000, "500+500"}, {"bytes=500-700,601-999", 10000, "500+500"},
-		// A last-pos behind the end, or a suffix longer than all, means up to the end, or all.
+		// A last-pos after the end, or a suffix longer than all, means up to the end, or all.
 		{"bytes=0-9", 10, "0+10"}, {"bytes=0-10", 10, "0+10"}, {"bytes=9-9999", 10, "9+1"}, {"bytes=0-", 10, "0+10"}, {"bytes=-10", 10, "0+10"}, {"bytes=-11", 10, "0+10"},
 		{"bytes=000-0001", 10, "0+2"}, {"BYTES=0-1", 10, "0+2"},
-		// RFC 9110 14.1.2: satisfiable if a first-pos is below the length, or a suffix-length is not 0.
+		// RFC 9110 14.1.2: satisfiable if a first-pos is below the length, or a suffix-length is
+		// not 0.
 		{"bytes=10-", 10, none}, {"bytes=10-11", 10, none}, {"bytes=-0", 10, none}, {"bytes=-0,20-", 10, none}, {"bytes=-0,1-2", 10, "1+2"}, {"bytes=20-30,1-2", 10, "1+2"},
 		{"bytes=0-", 0, none}, {"bytes=0-0", 0, none}, {"bytes=-1", 0, ""}, {"bytes=-0", 0, none}, {"bytes=-1,0-", 0, ""},
 		// Numbers that no integer holds
@@ -63,7 +64,8 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
-// RFC 9110 14.2: Range is for GET; and a field that is no list of lists counts only when it is there once.
+// RFC 9110 14.2: Range is for GET; and a field that is no list of lists counts only when it is
+// there once.
 func TestRanges(t *testing.T) {
 	for _, x := range []struct {
 		r    *Request

@@ -1,108 +1,45 @@
 package http
 
 import (
-	"time"
-
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 var (
-	errSlowHead = &refusal{408, "head took too long"}
-	errSlowBody = &refusal{408, "body came too slowly"}
-	errCutShort = &refusal{400, "ended by the client before it was complete"}
-	errNoAnswer = &refusal{503, "not answered in time"}
+	errMisdirect = &wire.Refusal{Status: 421, Text: "https target on a connection without TLS"}
+	errSlowHead  = &wire.Refusal{Status: 408, Text: "head took too long"}
+	errSlowBody  = &wire.Refusal{Status: 408, Text: "body came too slowly"}
+	errCutShort  = &wire.Refusal{Status: 400, Text: "ended by the client before it was complete"}
+	errNoReply   = &wire.Refusal{Status: 503, Text: "no reply in time"}
 )
-
-const continueLine = "HTTP/1.1 100 Continue\r\n\r\n"
-
-// readHead parses the head and emits Head.
-func (x *exchange) readHead(c *conn.Conn) result {
-	b := c.Recv.Bytes()
-	fresh := x.p.pos == 0
-	n, err := x.p.parse(b, &x.srv.lim)
-	if n > 0 {
-		err = x.take(b, n)
-	}
-	if err != nil {
-		return x.refuse(c, err)
-	}
-	if n == 0 {
-		if c.PeerDone() {
-			return x.broken(c)
-		}
-		if fresh {
-			c.SetDeadline(x.srv.opts.HeadTimeout)
-		}
-		return wait
-	}
-	x.flags |= live
-	switch {
-	case !x.emit(c, &x.head):
-		return wait
-	case x.is(hasAnswer), x.is(begun) && !x.is(streamed):
-		return x.early(c)
-	case x.f.length > x.maxBody:
-		return x.refuse(c, errLongBody)
-	case x.is(streamed):
-		return x.beginStream(c)
-	case !x.f.hasBody:
-		return x.deliver(c, n, n)
-	}
-	x.maxBody = min(x.maxBody, mostBody)
-	x.sendContinue(c)
-	x.phase = phaseBody
-	x.startClock(c)
-	return again
-}
-
-// sendContinue tells a client that waits for it that the body is wanted.
-func (x *exchange) sendContinue(c *conn.Conn) {
-	// RFC 9110 10.1.1: no 100 once the body has begun to arrive.
-	if x.f.expect && c.Recv.Len() == x.n {
-		c.WriteString(continueLine)
-	}
-	x.f.expect = false // whether told or not, this client sends the body
-}
-
-// emit gives ev to the user. It returns false when the exchange has come to an end there: c was hijacked or closed.
-func (x *exchange) emit(c *conn.Conn, ev conn.Event) bool {
-	x.flags |= busy
-	c.Emit(ev)
-	x.flags &^= busy
-	if x.phase == phaseOver {
-		x.recycle()
-		return false
-	}
-	return c.IsOpen()
-}
 
 // readBody waits for the whole body and delivers the request.
 func (x *exchange) readBody(c *conn.Conn) result {
 	b := c.Recv.Bytes()
-	if !x.f.chunked {
-		total := x.n + int(x.f.length)
+	if !x.f.Chunked {
+		total := x.n + int(x.f.Length)
 		if len(b) < total {
-			c.ExpectInput(total)
+			c.Layer().ExpectInput(total)
 			return x.starved(c)
 		}
 		return x.deliver(c, total, total)
 	}
-	var err error
-	if x.dec.step != chunkTrailers {
-		if x.w, x.r, err = x.dec.decode(b, x.w, x.r, x.maxBody); err != nil {
-			return x.refuse(c, err)
+	if !x.dec.Ended() {
+		var bad *wire.Refusal
+		if x.w, x.r, bad = x.dec.Decode(b, x.w, x.r, x.maxBody); bad != nil {
+			return x.refuse(c, bad)
 		}
-		if x.dec.step != chunkTrailers {
-			// All has been read, and the data moved together.
+		if !x.dec.Ended() {
+			// The whole body has been read, and its data was moved together.
 			c.Recv.Truncate(x.w)
 			x.r = x.w
 			return x.starved(c)
 		}
-		x.p.resetTrailers(x.r)
+		x.p.ResetTrailers(x.r)
 	}
-	n, err := x.readTrailers(b, x.r)
-	if err != nil {
-		return x.refuse(c, err)
+	n, bad := x.readTrailers(b, x.r)
+	if bad != nil {
+		return x.refuse(c, bad)
 	}
 	if n == 0 {
 		return x.starved(c)
@@ -110,63 +47,41 @@ func (x *exchange) readBody(c *conn.Conn) result {
 	return x.deliver(c, x.w, n)
 }
 
-// readTrailers parses the trailer section, which begins at the offset. It returns where it ends, or 0 for more.
-func (x *exchange) readTrailers(b []byte, offset int) (int, error) {
+// readTrailers parses the trailer section, which begins at the offset. It returns where it ends, or
+// 0 for more.
+func (x *exchange) readTrailers(b []byte, offset int) (int, *wire.Refusal) {
 	lim := x.srv.lim
-	lim.head += offset
-	n, err := x.p.parse(b, &lim)
+	lim.Head += offset
+	n, bad := x.p.Parse(b, &lim)
 	if n > 0 {
-		err = checkTrailers(b, x.p.fields[x.nhead:])
+		bad = wire.CheckTrailers(b, x.p.Fields[x.nhead:])
 	}
-	return n, err
+	return n, bad
 }
 
-// starved waits for more of the body, unless there is none to come.
+// starved waits for more of the body, unless the client has finished sending.
 func (x *exchange) starved(c *conn.Conn) result {
-	if c.PeerDone() {
+	if c.Layer().PeerDone() {
 		return x.broken(c)
 	}
 	return wait
 }
 
-// broken ends a connection whose client finished sending in the middle of a request. RFC 9112 8: it may still want to
-// know that the request was not carried out. Behind one empty line there is no request.
+// broken ends a connection whose client finished sending in the middle of a request. RFC 9112 8:
+// the client may still want to know that the request was not carried out. One empty line alone is
+// no request.
 func (x *exchange) broken(c *conn.Conn) result {
-	if x.p.step == stepStart || x.p.step == stepStartLF {
+	if x.p.Empty() {
 		drain(c)
 		return wait
 	}
 	return x.refuse(c, errCutShort)
 }
 
-// deliver emits the Message. Its body ends at the offset end, and what was sent of the request at total.
-func (x *exchange) deliver(c *conn.Conn, end, total int) result {
-	x.complete(c.Recv.Bytes(), end)
-	x.total = total
-	x.phase = phaseAnswer
-	if !x.emit(c, &x.msg) {
-		return wait
-	}
-	c.Recv.Discard(total)
-	return x.received(c)
-}
-
-// received goes on with a request that is complete and that the handler has seen.
+// received goes on after the handler has seen the complete request.
 func (x *exchange) received(c *conn.Conn) result {
-	x.phase = phaseAnswer
-	switch {
-	case x.file.f != nil:
-		x.phase = phaseFile
-		c.SetDeadline(0)
-	case x.is(hasAnswer):
-		return x.finish(c)
-	case x.is(begun):
-		x.beat(c)
-	default:
-		c.SetDeadline(x.srv.opts.AnswerTimeout)
-	}
-	x.park(c)
-	return wait
+	x.in.on(complete)
+	return x.next(c)
 }
 
 // park takes in no more than holdAt bytes of later requests.
@@ -180,63 +95,49 @@ func (x *exchange) park(c *conn.Conn) {
 func (x *exchange) hold(c *conn.Conn) {
 	if !x.is(holding) {
 		x.flags |= holding
-		c.Hold()
+		c.Layer().Hold()
 	}
 }
 
-// finish ends an exchange whose answer is queued.
-func (x *exchange) finish(c *conn.Conn) result {
-	if x.is(closing) {
-		linger(c)
-	}
-	if x.is(holding) {
-		c.Unhold()
-	}
-	x.release(c)
-	return done
-}
-
-// early goes on with a request whose answer, or the beginning of it, came before its body was complete, and whose body
-// nobody wants any more.
+// early goes on with a request whose reply came, or began, before its body was complete, and whose
+// body is not wanted any more.
 func (x *exchange) early(c *conn.Conn) result {
-	x.dropSink(errAnswered)
-	if x.phase != phaseStream {
+	x.dropSink(errReplied)
+	if x.in != inStream {
 		n := x.r
-		if !x.f.chunked {
-			n, x.left = x.n, x.f.length
-		} else if x.dec.step == chunkTrailers {
+		if !x.f.Chunked {
+			n, x.left = x.n, x.f.Length
+		} else if x.dec.Ended() {
 			x.restartTrailers()
 		}
 		c.Recv.Discard(n)
 	}
 	switch {
-	case !x.f.chunked && x.left <= int64(c.Recv.Len()):
+	case !x.f.Chunked && x.left <= int64(c.Recv.Len()):
 		c.Recv.Discard(int(x.left))
 		return x.received(c)
-	case x.is(closing) && x.is(hasAnswer):
-		return x.finish(c)
 	case x.is(closing):
-		// The rest of the body stays where it is until the reply is complete: it is too much to throw away.
+		// The rest of the body stays where it is until the reply is complete: it is too much to
+		// throw away.
 		x.hold(c)
-		x.phase = phaseAnswer
-		x.beat(c)
-		return wait
+		x.in.on(refuses)
+		return x.next(c)
 	}
-	x.maxBody = x.dec.total + maxSkip
-	x.phase = phaseSkip
+	x.maxBody = x.dec.Announced + maxSkip
+	x.in.on(wantsNone)
 	x.startClock(c)
 	return again
 }
 
 // restartTrailers has the trailer section parsed from the beginning of c.Recv.
 func (x *exchange) restartTrailers() {
-	x.p.fields = x.p.fields[:x.nhead]
-	x.p.resetTrailers(0)
+	x.p.Fields = x.p.Fields[:x.nhead]
+	x.p.ResetTrailers(0)
 }
 
 // skip throws the rest of the body away.
 func (x *exchange) skip(c *conn.Conn) result {
-	if !x.f.chunked {
+	if !x.f.Chunked {
 		n := int(min(int64(c.Recv.Len()), x.left))
 		c.Recv.Discard(n)
 		if x.left -= int64(n); x.left > 0 {
@@ -244,20 +145,20 @@ func (x *exchange) skip(c *conn.Conn) result {
 		}
 		return x.received(c)
 	}
-	if x.dec.step != chunkTrailers {
-		_, r, err := x.dec.decode(c.Recv.Bytes(), 0, 0, x.maxBody)
-		if err != nil {
-			return x.refuse(c, err)
+	if !x.dec.Ended() {
+		_, r, bad := x.dec.Decode(c.Recv.Bytes(), 0, 0, x.maxBody)
+		if bad != nil {
+			return x.refuse(c, bad)
 		}
 		c.Recv.Discard(r)
-		if x.dec.step != chunkTrailers {
+		if !x.dec.Ended() {
 			return x.starved(c)
 		}
 		x.restartTrailers()
 	}
-	n, err := x.readTrailers(c.Recv.Bytes(), 0)
-	if err != nil {
-		return x.refuse(c, err)
+	n, bad := x.readTrailers(c.Recv.Bytes(), 0)
+	if bad != nil {
+		return x.refuse(c, bad)
 	}
 	if n == 0 {
 		return x.starved(c)
@@ -266,134 +167,42 @@ func (x *exchange) skip(c *conn.Conn) result {
 	return x.received(c)
 }
 
-// refuse ends the connection because of err, a *refusal: with an event, and a reply where one is due. Nothing that comes
-// behind is read any more.
-func (x *exchange) refuse(c *conn.Conn, err error) result {
-	e := err.(*refusal)
-	x.flags = x.flags&^live | closing
-	if x.phase == phaseHead && string(x.p.method.of(c.Recv.Bytes())) == "HEAD" {
-		x.flags |= isHead // though the rest of the head is not known, or wrong
+// refuse ends the connection because of why: with an event, and with a reply if one is due. Later
+// bytes are not read any more.
+func (x *exchange) refuse(c *conn.Conn, why *wire.Refusal) result {
+	x.flags |= closing
+	due := x.out <= outWaiting
+	if due {
+		x.out.on(givesUp)
+	}
+	if x.in == inHead && string(x.p.Method.Of(c.Recv.Bytes())) == "HEAD" {
+		x.flags |= isHead // even though the rest of the head is not known, or wrong
 	}
 	bad := &x.srv.bad
-	*bad = BadRequest{Status: e.status, Err: e}
-	c.Emit(bad)
+	*bad = BadRequest{Status: why.Status, Err: why}
+	c.Layer().Emit(bad)
 	if !c.IsOpen() {
 		return wait
 	}
 	switch {
-	case e == errCutShort: // the reason is the end that the peer has made
-	case e.status == 408 || e.status == 503:
-		c.SetReason(conn.DeadlineOver)
+	case why == errCutShort: // the reason is that the peer has ended its side
+	case why.Status == 408 || why.Status == 503:
+		c.Layer().SetReason(conn.DeadlineOver)
 	default:
-		c.SetReason(conn.Protocol)
+		c.Layer().SetReason(conn.Protocol)
 	}
-	x.dropSink(e)
-	if x.is(begun) {
+	x.dropSink(why)
+	x.in.on(refuses)
+	switch {
+	case x.out == outBegun:
 		x.cut(c)
 		return wait
+	case x.out == outPumping: // it can still be completed
+		return x.next(c)
+	case due:
+		x.extra = forRefusal(x.extra)
+		x.flags &^= upgrades | encoded | varies
+		x.writeError(c, why.Status)
 	}
-	if !x.is(hasAnswer) {
-		x.extra = x.extra[:0]
-		x.writeError(c, e.status)
-	}
-	linger(c)
-	if x.is(holding) {
-		c.Unhold()
-	}
-	x.release(c)
-	return done
-}
-
-// startClock begins to measure how fast a body comes.
-func (x *exchange) startClock(c *conn.Conn) {
-	now := c.Shared().Now
-	x.got, x.windowGot, x.pausedAt = 0, 0, 0
-	x.lastArrive, x.windowEnd = now, now+int64(x.srv.opts.BodyTimeout)
-	c.SetDeadline(x.srv.opts.BodyTimeout)
-}
-
-// pauseStep is how often a paused body is looked at: whether it still is paused.
-const pauseStep = 200 * time.Millisecond
-
-// notePause stops the clock of a body while the user has paused the connection, and lets it go on behind that. It reports
-// whether the connection is paused. Resume tells nobody, so the connection is asked every pauseStep.
-func (x *exchange) notePause(c *conn.Conn) bool {
-	now := c.Shared().Now
-	switch {
-	case !c.Paused() && x.pausedAt != 0:
-		x.lastArrive += now - x.pausedAt
-		x.windowEnd += now - x.pausedAt
-		x.pausedAt = 0
-		x.setBodyDeadline(c)
-	case c.Paused() && x.pausedAt == 0:
-		x.pausedAt = now
-		c.SetDeadline(pauseStep)
-	}
-	return x.pausedAt != 0
-}
-
-func (x *exchange) setBodyDeadline(c *conn.Conn) {
-	at := min(x.windowEnd, x.lastArrive+int64(x.srv.opts.BodyTimeout))
-	c.SetDeadline(max(time.Duration(at-c.Shared().Now), time.Millisecond))
-}
-
-// slow reports whether a body comes too slowly at the time now, and begins the next window for the minimum rate.
-func (x *exchange) slow(now int64) bool {
-	o := &x.srv.opts
-	if now-x.lastArrive >= int64(o.BodyTimeout) {
-		return true
-	}
-	if now < x.windowEnd {
-		return false
-	}
-	least := int64(o.BodyTimeout) / int64(time.Millisecond) * int64(o.MinRate) / 1000
-	if x.got-x.windowGot < least {
-		return true
-	}
-	x.windowGot, x.windowEnd = x.got, now+int64(o.BodyTimeout)
-	return false
-}
-
-// deadline acts on the time limit of the phase.
-func (s *Server) deadline(c *conn.Conn, x *exchange) {
-	if !c.IsOpen() {
-		return
-	}
-	if x == nil {
-		if c.Pending() > 0 || c.Recv.Len() > 0 {
-			c.SetDeadline(s.opts.IdleTimeout)
-			return
-		}
-		c.SetReason(conn.Idle)
-		c.Close()
-		return
-	}
-	switch x.phase {
-	case phaseHead:
-		if c.Paused() {
-			c.SetDeadline(s.opts.HeadTimeout)
-			return
-		}
-		x.refuse(c, errSlowHead)
-	case phaseBody, phaseStream, phaseSkip:
-		if c.Paused() && x.pausedAt == 0 {
-			x.startClock(c) // there is no telling for how long it has been paused
-		}
-		switch {
-		case x.notePause(c):
-			c.SetDeadline(pauseStep)
-		case x.slow(c.Shared().Now):
-			x.refuse(c, errSlowBody)
-		default:
-			x.setBodyDeadline(c)
-		}
-	case phaseAnswer:
-		if x.is(begun) {
-			x.beat(c)
-		} else {
-			x.refuse(c, errNoAnswer)
-		}
-	case phaseFile:
-		x.sendFile(c)
-	}
+	return x.finish(c)
 }

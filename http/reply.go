@@ -8,36 +8,64 @@ import (
 	"strings"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 var (
-	// ErrNoRequest is returned by the functions that answer when no request of the connection waits for an answer.
-	ErrNoRequest = errors.New("http: no request waits for an answer")
+	// ErrNoRequest is returned by the functions that reply, if no request of the connection waits
+	// for a reply.
+	ErrNoRequest = errors.New("http: no request waits for a reply")
 	// ErrBadHeader is returned for field names and values that must not be sent.
-	ErrBadHeader = errors.New("http: field not allowed in a reply")
-	// ErrBadStatus is returned for a status outside 200 to 999, and, in SendInterim, for one that is not interim.
+	ErrBadHeader = errors.New("http: field that must not be sent")
+	// ErrBadStatus is returned for a status outside 200 to 999, and, in SendInterim, for one that
+	// is not interim.
 	ErrBadStatus = errors.New("http: status not allowed in a reply")
 )
 
 const textPlain = "text/plain; charset=utf-8"
 
-// waiting returns the exchange whose request waits for its answer.
+// waiting returns the exchange whose request waits for its reply, if an event of it is being
+// handled.
 func waiting(c *conn.Conn) (*exchange, error) {
-	if x, ok := c.ProtocolState().(*exchange); ok && x.is(live) {
-		return x, nil
+	if check := c.Layer().Shared().Check; check != nil {
+		check("a function of package http that takes a connection")
 	}
-	return nil, ErrNoRequest
+	x, ok := c.Layer().ProtocolState().(*exchange)
+	switch {
+	case !ok || x.out != outWaiting:
+		return nil, ErrNoRequest
+	case !x.inside():
+		return nil, ErrOutside
+	}
+	return x, nil
 }
 
-// SetHeader sets a field of the answer to come, instead of earlier ones of that name. Content-Length,
-// Transfer-Encoding, Date, and Connection with any value but "close" and "Upgrade" belong to this package: they and
-// malformed names and values give ErrBadHeader. An Upgrade field brings its Connection field along. It returns
-// ErrNoRequest when no request waits.
+// inside reports whether the functions that take a connection mean this exchange now.
+func (x *exchange) inside() bool { return x.flags&(busy|entered) != 0 }
+
+// SetHeader sets a field of the reply to come, and replaces earlier ones of that name.
+// Content-Length, Transfer-Encoding, and Connection with any value but "close" and "Upgrade" belong
+// to this package: for them, and for malformed names and values, it returns ErrBadHeader. An
+// Upgrade field brings its Connection field along. A Date, such as that of the server that a proxy
+// stands for, takes the place of this package's. It returns ErrNoRequest if no request waits.
 func SetHeader(c *conn.Conn, name, value string) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
+	return x.setHeader(name, value)
+}
+
+func (x *exchange) setHeader(name, value string) error {
+	if err := checkDate(name, value); err != nil {
+		return err
+	}
+	return x.setDateless(name, value)
+}
+
+// setDateless is setHeader for a field that is no Date. Every program has it, because of error
+// pages; with a Date it would bring the parser of dates along.
+func (x *exchange) setDateless(name, value string) error {
 	if strings.EqualFold(name, "Connection") {
 		switch {
 		case strings.EqualFold(value, "close"):
@@ -52,6 +80,7 @@ func SetHeader(c *conn.Conn, name, value string) error {
 		return err
 	}
 	x.extra = appendField(removeField(x.extra, name), name, value)
+	x.flags &^= fileFields
 	return nil
 }
 
@@ -61,87 +90,138 @@ func AddHeader(c *conn.Conn, name, value string) error {
 	if err != nil {
 		return err
 	}
+	return x.addHeader(name, value)
+}
+
+func (x *exchange) addHeader(name, value string) error { return addField(x, name, value) }
+
+func addField[T ~string | ~[]byte](x *exchange, name, value T) error {
+	if err := checkDate(name, value); err != nil {
+		return err
+	}
 	if err := checkField(name, value); err != nil {
 		return err
 	}
 	x.extra = appendField(x.extra, name, value)
+	x.flags &^= fileFields
 	return nil
 }
 
-// Reply answers the request of c with a body made as by fmt.Sprintf. An empty contentType sends no Content-Type but one
-// given to SetHeader. It returns ErrNoRequest when no request waits, ErrBadStatus, ErrBadHeader, and the errors of
-// conn.Conn.Write; the request still waits then.
+// AddField is AddHeader for a field as a request or a response has it.
+func AddField(c *conn.Conn, f Field) error {
+	x, err := waiting(c)
+	if err != nil {
+		return err
+	}
+	return addField(x, f.Name, f.Value)
+}
+
+// Reply replies to the request of c with a body made as by fmt.Sprintf. With an empty contentType
+// there is no Content-Type but one given to SetHeader. It returns ErrNoRequest if no request waits,
+// ErrBadStatus, ErrBadHeader, and the errors of conn.Conn.Write. After an error the request still
+// waits.
 func Reply(c *conn.Conn, status int, contentType, format string, args ...any) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
+	return x.replyf(c, status, contentType, format, args)
+}
+
+func (x *exchange) replyf(c *conn.Conn, status int, contentType, format string, args []any) error {
 	s := x.srv
 	s.scratch = fmt.Appendf(s.scratch[:0], format, args...)
-	err = x.answer(c, status, contentType, s.scratch)
+	err := x.reply(c, status, contentType, s.scratch)
 	if cap(s.scratch) > 64<<10 {
 		s.scratch = nil
 	}
 	return err
 }
 
-// ReplyBytes is Reply for a body that is there already. The body is copied.
+// ReplyBytes is Reply for a body of bytes, which it copies.
 func ReplyBytes(c *conn.Conn, status int, contentType string, body []byte) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
-	return x.answer(c, status, contentType, body)
+	return x.reply(c, status, contentType, body)
 }
 
-// Error answers with the status and its name as plain text, or the page that Options.ErrorPage makes. A 405 needs an
-// Allow field, which the caller sets before.
+// Error replies with the status and its name as plain text, or with the page that Options.ErrorPage
+// makes. A 405 needs an Allow field, which the caller sets before.
 func Error(c *conn.Conn, status int) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
+	return x.fail(c, status)
+}
+
+// fail replies with an error page.
+func (x *exchange) fail(c *conn.Conn, status int) error {
 	if err := x.writeError(c, status); err != nil {
 		return err
 	}
-	x.answered(c)
+	x.out.on(replies)
+	x.goOn(c)
 	return nil
 }
 
 // writeError queues an error page.
 func (x *exchange) writeError(c *conn.Conn, status int) error {
-	if page := x.srv.opts.ErrorPage; page != nil {
-		contentType, body := page(status)
-		if body != nil && validValue(contentType) {
-			return x.write(c, status, contentType, body)
+	if make := x.srv.opts.ErrorPage; make != nil {
+		page := make(status)
+		for _, f := range page.Fields {
+			err := ErrBadHeader
+			if !isDate(f.Name) {
+				err = x.setDateless(string(f.Name), string(f.Value))
+			}
+			if err != nil && c.Layer().Shared().Log != nil {
+				c.Layer().Shared().Log.Error("http: a field of Options.ErrorPage cannot be sent", "name", string(f.Name), "err", err)
+			}
+		}
+		if page.Body != nil && validValue(page.ContentType) {
+			return x.write(c, status, page.ContentType, page.Body)
 		}
 	}
 	return x.write(c, status, textPlain, x.srv.statusBody(status))
 }
 
-// SendInterim sends an interim answer, such as 103 (Early Hints), with these fields. The request goes on waiting for its
-// answer, whose fields are those of SetHeader. HTTP/1.0 clients are sent nothing (RFC 9110 15.2).
+// SendInterim sends an interim reply, such as 103 (Early Hints), with these fields. The request
+// goes on waiting for its reply, whose fields are those of SetHeader. HTTP/1.0 clients get nothing
+// (RFC 9110 15.2). 100 (Continue) is for HoldContinue: else this package sends it by itself.
 func SendInterim(c *conn.Conn, status int, fields ...Field) error {
 	x, err := waiting(c)
 	if err != nil {
 		return err
 	}
+	return x.sendInterim(c, status, fields)
+}
+
+func (x *exchange) sendInterim(c *conn.Conn, status int, fields []Field) error {
 	if status < 100 || status > 199 || status == 101 {
 		return ErrBadStatus
 	}
 	for _, f := range fields {
-		if err := checkField(string(f.Name), string(f.Value)); err != nil {
+		if err := checkDate(f.Name, f.Value); err != nil {
+			return err
+		}
+		if err := checkField(f.Name, f.Value); err != nil {
 			return err
 		}
 	}
-	if x.p.minor == 0 {
+	if status == 100 && x.is(holdsContinue) {
+		x.letContinue(c)
+		return nil
+	}
+	if x.p.Minor == 0 {
 		return nil
 	}
 	b := appendStatusLine(c.AvailableBuffer(), status)
 	for _, f := range fields {
-		b = appendField(b, string(f.Name), string(f.Value))
+		b = appendField(b, f.Name, f.Value)
 	}
-	_, err = c.Write(append(b, "\r\n"...))
+	_, err := c.Write(append(b, "\r\n"...))
 	return err
 }
 
@@ -153,57 +233,37 @@ func (s *Server) statusBody(status int) []byte {
 	return s.scratch
 }
 
-// answer sends the whole answer.
-func (x *exchange) answer(c *conn.Conn, status int, contentType string, body []byte) error {
+// reply sends the whole reply.
+func (x *exchange) reply(c *conn.Conn, status int, contentType string, body []byte) error {
 	if err := x.write(c, status, contentType, body); err != nil {
 		return err
 	}
-	x.answered(c)
+	x.out.on(replies)
+	x.goOn(c)
 	return nil
 }
 
-// answered goes on with an exchange whose answer, or its head when a file follows, is queued. In a handler of the
-// exchange that has to wait until the handler returns.
-func (x *exchange) answered(c *conn.Conn) {
-	x.flags = x.flags&^live | hasAnswer
-	switch {
-	case x.is(busy):
-		return
-	case x.file.f != nil:
-		x.phase = phaseFile
-		c.SetDeadline(0)
-		return
-	case x.phase == phaseBody || x.phase == phaseStream:
-		if x.early(c) == again {
-			c.Redeliver()
-			return
-		}
-	case x.phase == phaseSkip && !x.is(closing):
-		return // the body is still being thrown away
-	default:
-		x.finish(c)
+// replyAsIs sends a whole reply without a body, and without the fields of Options.Compress, which
+// codes no files.
+func (x *exchange) replyAsIs(c *conn.Conn, status int) error {
+	if err := x.queue(c, status, "", nil); err != nil {
+		return err
 	}
-	x.srv.resume(c)
+	x.out.on(replies)
+	x.goOn(c)
+	return nil
 }
 
-// resume serves the next request of a connection whose exchange ended outside of serve.
-func (s *Server) resume(c *conn.Conn) {
-	switch {
-	case !c.IsOpen():
-	case c.Recv.Len() > 0:
-		c.Redeliver()
-	default:
-		s.rest(c)
-	}
-}
-
-// write queues the answer, whole or not at all.
+// write queues the reply, whole or not at all.
 func (x *exchange) write(c *conn.Conn, status int, contentType string, body []byte) error {
 	if status < 200 || status > 999 {
 		return ErrBadStatus
 	}
-	if !validValue(contentType) {
-		return ErrBadHeader
+	if contentType != x.srv.okType { // most replies have the type of the one before, and the same string
+		if !validValue(contentType) {
+			return ErrBadHeader
+		}
+		x.srv.okType = contentType
 	}
 	if x.srv.opts.Compress != nil {
 		body = x.compress(status, contentType, body)
@@ -215,7 +275,7 @@ func (x *exchange) write(c *conn.Conn, status int, contentType string, body []by
 	return err
 }
 
-// queue is write behind the checks.
+// queue is write after its checks.
 func (x *exchange) queue(c *conn.Conn, status int, contentType string, body []byte) error {
 	b := x.appendHead(c, c.AvailableBuffer(), status, contentType, int64(len(body)))
 	if x.is(isHead) || status == 204 || status == 304 || status == 205 {
@@ -225,7 +285,7 @@ func (x *exchange) queue(c *conn.Conn, status int, contentType string, body []by
 		_, err := c.Write(append(b, body...))
 		return err
 	}
-	if err := reserve(c, len(b)+len(body)); err != nil {
+	if err := c.Layer().Reserve(len(b) + len(body)); err != nil {
 		return err
 	}
 	_, err := c.Write(b)
@@ -235,38 +295,76 @@ func (x *exchange) queue(c *conn.Conn, status int, contentType string, body []by
 	return err
 }
 
-// reserve returns nil when n more bytes can be queued. When they cannot, it does what a Write of them would do.
-func reserve(c *conn.Conn, n int) error {
-	if !c.IsOpen() {
-		return conn.ErrClosed
-	}
-	l := c.Limits()
-	if c.Pending()+n <= l.Send {
-		return nil
-	}
-	if l.OnFull == conn.CloseOnFull {
-		c.Fail(conn.SendLimit, conn.ErrSendLimit)
-	} else {
-		c.Shared().Stats.Rejected++
-	}
-	return conn.ErrSendLimit
-}
-
 // untold is the length of a body that ends where End is called.
 const untold = -1
 
-// appendHead appends the head of an answer whose body has length bytes.
+// appendHead appends the head of a reply whose body has length bytes.
 func (x *exchange) appendHead(c *conn.Conn, b []byte, status int, contentType string, length int64) []byte {
-	if length == untold && x.p.minor == 0 {
+	if length == untold && x.p.Minor == 0 {
 		x.flags |= closing // RFC 9112 6.3: the end of the connection is the end of the body
 	}
-	if !(length == untold && x.is(streamed)) && x.mustClose(c) {
+	if !(length == untold && x.is(asStream) && !x.f.Expect) && x.mustClose(c) {
 		x.flags |= closing
 	}
-	x.noteAnswer(status, length)
+	x.noteReply(status, length)
+	now := c.Layer().Shared().Now
+	usual := x.usual()
+	if start := &x.srv.start; start.isOf(status, contentType, now) && length != untold && usual {
+		b = append(b, start.b...)
+		b = append(strconv.AppendInt(b, length, 10), "\r\n"...)
+	} else {
+		from := len(b)
+		b = x.appendFields(b, now, status, contentType, length)
+		if length != untold && usual && hasLength(status) {
+			start.set(b[from:], status, contentType, x.srv.date.until)
+		}
+	}
+	if x.is(closing) {
+		b = append(b, "Connection: close\r\n"...)
+	} else if x.p.Minor == 0 {
+		b = append(b, "Connection: keep-alive\r\n"...)
+	}
+	if x.flags&(upgrades|encoded|varies) != 0 || !usual {
+		b = x.appendRare(b, status)
+	}
+	b = append(b, x.extra...)
+	return append(b, "\r\n"...)
+}
+
+// usual reports whether the handler has set no fields, so that none can take the place of one that
+// every reply has.
+func (x *exchange) usual() bool { return len(x.extra) == 0 || x.is(fileFields) }
+
+// A headStart is the beginning of the last head of a reply that had a length and no fields of its
+// own, up to that length. The next one most likely begins in the same way.
+type headStart struct {
+	status int // 0 when there was none
+	ctype  string
+	until  int64 // when its Date is over, by the loop's clock
+	b      []byte
+}
+
+// isOf reports whether the head of such a reply begins with s.
+func (s *headStart) isOf(status int, contentType string, now int64) bool {
+	return s.status == status && now < s.until && s.ctype == contentType
+}
+
+// set takes the beginning of head, which ends with the line of its length.
+func (s *headStart) set(head []byte, status int, contentType string, until int64) {
+	length := bytes.LastIndexByte(head, ' ') + 1
+	*s = headStart{status: status, ctype: contentType, until: until, b: append(s.b[:0], head[:length]...)}
+}
+
+// hasLength reports whether the head of a reply tells how long its body is, if that is known.
+func hasLength(status int) bool { return status != 204 && status != 205 && status != 304 }
+
+// appendFields appends the status line, and all lines but those about the connection and those that
+// the handler has set.
+func (x *exchange) appendFields(b []byte, now int64, status int, contentType string, length int64) []byte {
 	b = appendStatusLine(b, status)
-	// RFC 9110 6.6.1: an origin server with a clock sends Date.
-	b = append(b, x.srv.date.at(c.Shared().Now)...)
+	if !x.srv.opts.NoDate && !hasField(x.extra, "Date") {
+		b = append(b, x.srv.date.at(now)...)
+	}
 	if len(x.extra) > 0 {
 		if contentType != "" {
 			x.extra = removeField(x.extra, "Content-Type")
@@ -289,30 +387,43 @@ func (x *exchange) appendHead(c *conn.Conn, b []byte, status int, contentType st
 		case length != untold:
 			b = append(b, "Content-Length: "...)
 			b = append(strconv.AppendInt(b, length, 10), "\r\n"...)
-		case x.p.minor > 0:
+		case x.p.Minor > 0 && !x.is(isHead):
+			// RFC 9112 6.1 allows it in the reply to a HEAD, but there are clients that wait for
+			// the chunks.
 			b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		}
 	}
-	if x.is(closing) {
-		b = append(b, "Connection: close\r\n"...)
-	} else if x.p.minor == 0 {
-		b = append(b, "Connection: keep-alive\r\n"...)
+	return b
+}
+
+// mustClose reports whether the connection cannot be used again if the request gets its reply now,
+// before its body is complete.
+func (x *exchange) mustClose(c *conn.Conn) bool {
+	if !x.f.HasBody || x.in > inStream {
+		return false
 	}
-	if x.flags&(upgrades|encoded|varies) != 0 || len(x.extra) > 0 {
-		b = x.appendRare(b)
+	missing := int64(x.n) + x.f.Length - int64(c.Recv.Len())
+	switch {
+	case x.f.Chunked:
+		missing = 1
+	case x.in == inStream:
+		missing = x.left - int64(c.Recv.Len())
 	}
-	b = append(b, x.extra...)
-	return append(b, "\r\n"...)
+	// RFC 9110 10.1.1: a client that expects 100 and gets a reply instead may send the body or
+	// leave it out, and a body cannot be told from the next request.
+	return missing > maxSkip || missing > 0 && x.f.Expect
 }
 
 // appendRare appends what goes with the fields that the handler has set.
-func (x *exchange) appendRare(b []byte) []byte {
-	// RFC 9110 7.8: who sends Upgrade must send the connection option "upgrade" with it.
+func (x *exchange) appendRare(b []byte, status int) []byte {
+	// RFC 9110 7.8: Upgrade needs the connection option "upgrade" with it.
 	if x.is(upgrades) || hasField(x.extra, "Upgrade") {
 		b = append(b, "Connection: Upgrade\r\n"...)
 	}
 	if x.is(encoded) {
 		b = appendField(b, "Content-Encoding", x.srv.opts.Compress.Coding())
+	}
+	if x.is(encoded) || status == 304 && x.is(varies) && x.is(heldWeak) {
 		x.extra = weaken(x.extra)
 	}
 	if x.is(varies) {
@@ -321,54 +432,49 @@ func (x *exchange) appendRare(b []byte) []byte {
 	return b
 }
 
-// mustClose reports whether a request that is answered now, before its body is complete, leaves a connection that
-// cannot be used again.
-func (x *exchange) mustClose(c *conn.Conn) bool {
-	if !x.f.hasBody || x.phase > phaseStream {
-		return false
-	}
-	missing := int64(x.n) + x.f.length - int64(c.Recv.Len())
-	switch {
-	case x.f.chunked:
-		missing = 1
-	case x.phase == phaseStream:
-		missing = x.left - int64(c.Recv.Len())
-	}
-	// RFC 9110 10.1.1: a client that expects 100 and gets an answer instead may send the body or leave it out, and
-	// there is no telling one from the next request.
-	return missing > maxSkip || missing > 0 && x.f.expect
-}
-
-// checkField refuses what would break the head or what this package decides itself.
-func checkField(name, value string) error {
-	if name == "" || !validValue(value) {
+// checkField refuses fields that would break the head, and fields that this package sets itself.
+func checkField[T ~string | ~[]byte](name, value T) error {
+	if len(name) == 0 || !wire.All(name, wire.TokenByte) || !validValue(value) {
 		return ErrBadHeader
 	}
-	for i := range len(name) {
-		if classes[name[i]]&tchar == 0 {
-			return ErrBadHeader
-		}
-	}
-	for _, own := range [...]string{"Content-Length", "Transfer-Encoding", "Connection", "Date"} {
-		if foldEqual([]byte(name), own) {
+	for _, own := range [...]string{"Content-Length", "Transfer-Encoding", "Connection"} {
+		if wire.FoldEqual([]byte(name), own) {
 			return ErrBadHeader
 		}
 	}
 	return nil
 }
 
-func validValue(s string) bool {
-	for i := range len(s) {
-		if classes[s[i]]&valueByte == 0 {
-			return false
+func isDate[T ~string | ~[]byte](name T) bool { return wire.FoldEqual([]byte(name), "Date") }
+
+// checkDate refuses a Date that is none.
+func checkDate[T ~string | ~[]byte](name, value T) error {
+	if isDate(name) {
+		if _, ok := ParseTime([]byte(value)); !ok {
+			return ErrBadHeader
 		}
 	}
-	return true
+	return nil
 }
 
-func appendField(b []byte, name, value string) []byte {
+func validValue[T ~string | ~[]byte](s T) bool { return wire.All(s, wire.ValueByte) }
+
+func appendField[T ~string | ~[]byte](b []byte, name, value T) []byte {
 	b = append(append(b, name...), ": "...)
 	return append(append(b, value...), "\r\n"...)
+}
+
+// ofContent are the fields that describe the content of a reply, or how long it may be kept.
+var ofContent = [...]string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Range",
+	"Content-Disposition", "Accept-Ranges", "ETag", "Last-Modified", "Cache-Control", "Expires", "Location", "Trailer", "Upgrade"}
+
+// forRefusal keeps, of the fields that were set for a reply, those that belong to an error reply
+// too, such as those of CORS and of security.
+func forRefusal(lines []byte) []byte {
+	for _, name := range ofContent {
+		lines = removeField(lines, name)
+	}
+	return lines
 }
 
 // hasField looks for a line of that name.
@@ -377,7 +483,7 @@ func hasField(lines []byte, name string) bool {
 	return found
 }
 
-// removeField cuts all lines of that name out.
+// removeField removes all lines of that name.
 func removeField(lines []byte, name string) []byte {
 	for {
 		start, end, found := findField(lines, name)
@@ -393,7 +499,7 @@ func findField(lines []byte, name string) (start, end int, found bool) {
 	for start < len(lines) {
 		end = start + bytes.IndexByte(lines[start:], '\n') + 1
 		line := lines[start:end]
-		if len(line) > len(name) && line[len(name)] == ':' && foldEqual(line[:len(name)], name) {
+		if len(line) > len(name) && line[len(name)] == ':' && wire.FoldEqual(line[:len(name)], name) {
 			return start, end, true
 		}
 		start = end

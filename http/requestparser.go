@@ -1,10 +1,10 @@
 package http
 
-// A RequestParser reads the heads of requests that come from elsewhere than a connection of a Server, by the same rules.
-// It is pure: bytes go in, a Request comes out.
+// A RequestParser reads the heads of requests that do not come from a connection of a Server, by
+// the same rules. It is pure: bytes go in, a Request comes out.
 type RequestParser struct {
 	x    exchange
-	over bool // the last call came to an end: the next one begins with another request
+	over bool // the last call has returned a request: the next one begins another
 }
 
 // NewRequestParser returns a parser with the limits of o on heads.
@@ -12,23 +12,25 @@ func NewRequestParser(o Options) *RequestParser {
 	return &RequestParser{x: exchange{srv: NewServer(o)}}
 }
 
-// Parse reads the head of the request that b begins with. It returns the request, whose slices lie in b or are the
-// parser's own and are valid until the next call, and the length of the head. When b ends before the head does, the
-// length is 0: call it again with the same bytes and more behind them; what has been looked at is not looked at again.
-// What a Server would refuse gives a *BadRequest.
+// Parse reads the head of the request that b begins with. It returns the request, whose slices lie
+// in b or are the parser's own and are valid until the next call, and the length of the head. If b
+// ends before the head does, the length is 0: call it again with the same bytes and more after
+// them; the parser does not look at the same bytes twice. If a Server would refuse the request, the
+// error is a *BadRequest.
 func (p *RequestParser) Parse(b []byte) (r *Request, n int, err error) {
 	x := &p.x
 	if p.over {
 		p.over = false
-		x.p.reset()
+		x.p.Reset()
+		x.round = round{}
 	}
-	n, err = x.p.parse(b, &x.srv.lim)
+	n, why := x.p.Parse(b, &x.srv.lim)
 	if n > 0 {
-		err = x.take(b, n)
+		why = x.adopt(b, n)
 	}
-	if err != nil {
+	if why != nil {
 		p.over = true
-		return nil, 0, &BadRequest{Status: err.(*refusal).status, Err: err}
+		return nil, 0, &BadRequest{Status: why.Status, Err: why}
 	}
 	if n == 0 {
 		return nil, 0, nil

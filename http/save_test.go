@@ -26,7 +26,7 @@ type upload struct {
 	err      error
 	dones    int
 	progress []string
-	silent   bool // Done does not answer
+	silent   bool // Done does not reply
 }
 
 func (u *upload) handle(c *conn.Conn, ev conn.Event) {
@@ -146,7 +146,7 @@ func TestSaveBody(t *testing.T) {
 		tc.send(post + "Content-Length: 3\r\n\r\nnew")
 		tc.wantReply("")
 		Reply(tc.c, 200, "", "")
-		tc.settle()
+		tc.turn()
 		tc.wantStatus(200)
 		tc.wantOpen()
 	})
@@ -202,7 +202,8 @@ func TestSaveBodyInRoot(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, nothing is left of the file, Done is told once, and a client that still listens is answered.
+// Whatever goes wrong, nothing is left of the file, Done is called once, and a client that still
+// listens gets a reply.
 func TestSaveBodyFailures(t *testing.T) {
 	for name, test := range map[string]struct {
 		opts   SaveOptions
@@ -219,7 +220,7 @@ func TestSaveBodyFailures(t *testing.T) {
 		"check": {SaveOptions{Check: func(int64) error { return errors.New("bad sum") }},
 			"Content-Length: 3\r\n\r\nabc", []int{422}, "bad sum"},
 		"answered by Progress": {SaveOptions{Progress: func(c *conn.Conn, _, _ int64) { Error(c, 503) }},
-			"Content-Length: 6\r\n\r\nabcdef", []int{503}, "answered"},
+			"Content-Length: 6\r\n\r\nabcdef", []int{503}, "replied to"},
 		"closed by Progress": {SaveOptions{Progress: func(c *conn.Conn, _, _ int64) { c.Close() }},
 			"Content-Length: 6\r\n\r\nabcdef", nil, ""},
 	} {
@@ -251,7 +252,7 @@ func TestSaveBodyFailures(t *testing.T) {
 		tc := newTest(t, Options{}, u.handle)
 		tc.send(post + "Content-Length: 3\r\n\r\na")
 		Error(tc.c, 503)
-		tc.settle()
+		tc.turn()
 		u.wantFile("")
 		tc.send("bc" + getLine)
 		tc.wantStatus(503, 201)
@@ -288,7 +289,7 @@ func TestSaveBodyFailures(t *testing.T) {
 		if err != nil {
 			t.Skip(err)
 		}
-		s := tc.c.ProtocolState().(*exchange).sink.(*saver)
+		s := tc.c.Layer().ProtocolState().(*exchange).sink.(*bodySink)
 		s.f.Close()
 		s.f = full
 		tc.send("b", "c")
@@ -303,7 +304,7 @@ func TestSaveBodyFailures(t *testing.T) {
 		u := newUpload(t, SaveOptions{})
 		tc := newTest(t, Options{}, u.handle)
 		tc.send(post + "Content-Length: 3\r\n\r\na")
-		tc.c.ProtocolState().(*exchange).sink.(*saver).f.Close()
+		tc.c.Layer().ProtocolState().(*exchange).sink.(*bodySink).f.Close()
 		tc.send("b", "c")
 		tc.wantStatus(500)
 		u.wantFile("")
@@ -355,7 +356,7 @@ func TestSaveBodyErrors(t *testing.T) {
 	}
 }
 
-// What a read brought is written at once, however many chunks it is.
+// The bytes of one read are written at once, however many chunks they are.
 func TestSaveBodyJoinsChunks(t *testing.T) {
 	writes := 0
 	u := newUpload(t, SaveOptions{Progress: func(*conn.Conn, int64, int64) { writes++ }})

@@ -7,31 +7,46 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// fileStep is how much of a file is read at a time, and up to how much it goes out together with its head.
+// fileStep is how many bytes of a file are read at a time. A file that is no larger goes out
+// together with its head.
 const fileStep = 64 << 10
 
-// send answers with the regular file f, or with what the conditions of the request say. f is closed in any case.
+// send replies with the regular file f, or as the conditions of the request say. f is closed in any
+// case.
 func (s *fileReply) send(name string, f fs.File, info fs.FileInfo, coding string) error {
 	x, size := s.x, info.Size()
 	t := transfer{f: f, left: size}
 	t.os, _ = f.(*os.File)
 	t.at, _ = f.(io.ReaderAt)
-	v := x.srv.validators(f, info, coding)
-	status, ctype := 200, s.contentType(name)
+	var v Validators
+	var made []byte // the fields of v
+	kept, _ := f.(*cachedFile)
+	if kept != nil {
+		v, made = kept.validators(x.srv, name, coding)
+	} else {
+		v = x.srv.validators(f, info, coding)
+	}
+	status, ctype := 200, s.contentType(name, kept)
 	var room [4]Range
 	ranges := room[:0]
-	switch verdict := v.Check(&s.m.Request); verdict {
+	verdict, checks := Proceed, s.m.mayCheck()
+	if checks {
+		v.Now = time.Now()
+		verdict = v.Check(&s.m.Request)
+	}
+	switch verdict {
 	case NotModified, PreconditionFailed:
 		f.Close()
 		return s.conditional(&v, verdict.Status())
 	case Proceed:
 		var err error
-		if t.at == nil {
-			break // it can only be read from the beginning
+		if t.at == nil || !checks {
+			break // it can only be read from the beginning, or no part is asked for
 		}
 		if ranges, err = s.m.Ranges(ranges, size); err != nil {
 			f.Close()
@@ -52,24 +67,24 @@ func (s *fileReply) send(name string, f fs.File, info fs.FileInfo, coding string
 	var small []byte
 	if len(ranges) < 2 && length <= fileStep && !x.is(isHead) {
 		var err error
-		if small, err = t.readAll(x.srv.fileBuffer()[:length]); err != nil {
+		if kept != nil {
+			small = kept.body[t.off : t.off+length]
+		} else if small, err = t.readAll(x.srv.fileBuffer()[:length]); err != nil {
 			f.Close()
 			return s.failFor(name, 500, err)
 		}
 	}
-	s.addFields(&v, coding)
-	if t.at != nil {
-		x.extra = appendField(removeField(x.extra, "Accept-Ranges"), "Accept-Ranges", "bytes")
-	}
+	s.addFields(&v, made, coding, t.at != nil)
 	if len(ranges) == 1 {
 		x.extra = append(removeField(x.extra, "Content-Range"), "Content-Range: "...)
 		x.extra = append(ranges[0].AppendContentRange(x.extra, size), "\r\n"...)
 	}
-	return s.begin(&t, x.appendHead(s.c, s.c.AvailableBuffer(), status, ctype, length), small)
+	return s.start(&t, x.appendHead(s.c, s.c.AvailableBuffer(), status, ctype, length), small)
 }
 
-// begin sends head and either small, which is all that is to be sent of the file, or t, as the client takes it.
-func (s *fileReply) begin(t *transfer, head, small []byte) error {
+// start sends head, and either small, if that is all of the file to be sent, or t, as the client
+// takes it.
+func (s *fileReply) start(t *transfer, head, small []byte) error {
 	x := s.x
 	if _, err := s.c.Write(head); err != nil {
 		t.f.Close()
@@ -78,35 +93,47 @@ func (s *fileReply) begin(t *transfer, head, small []byte) error {
 	if small != nil || x.is(isHead) {
 		t.f.Close()
 		if _, err := s.c.Write(small); err != nil {
-			s.c.Fail(conn.SendLimit, err) // half an answer cannot be made good
+			s.c.Layer().Fail(conn.SendLimit, err) // half a reply cannot be made good
 			return err
 		}
+		x.out.on(replies)
 	} else {
-		t.throttle(s.opts.BytesPerSecond, s.c.Shared().Now)
-		x.file = *t
+		t.throttle(s.opts.BytesPerSecond, s.c.Layer().Shared().Now)
+		whole := *t // t itself stays off the heap
+		x.src = &whole
+		x.out.on(pumps)
 		x.pump(s.c)
 	}
-	x.answered(s.c)
+	x.goOn(s.c)
 	return nil
 }
 
-// conditional answers with 304 or 412.
+// conditional replies with 304 or 412.
 func (s *fileReply) conditional(v *Validators, status int) error {
 	if status == 304 && v.ETag != "" {
-		// RFC 9110 15.4.5: no metadata but what the 200 has for caches; the tag says all that the time would.
+		// RFC 9110 15.4.5: only the metadata that caches need; with a tag they need no time.
 		v = &Validators{ETag: v.ETag}
 	}
-	s.addFields(v, "")
+	s.addFields(v, nil, "", false)
 	if status == 304 {
-		return ReplyBytes(s.c, 304, "", nil)
+		return s.x.replyAsIs(s.c, 304)
 	}
 	return Error(s.c, status)
 }
 
-// addFields adds what 200, 206 and 304 have in common.
-func (s *fileReply) addFields(v *Validators, coding string) {
+// addFields adds the fields that 200, 206 and 304 have in common, and Accept-Ranges if ranges is
+// set. made are the fields of v and Accept-Ranges, if they are made already.
+func (s *fileReply) addFields(v *Validators, made []byte, coding string, ranges bool) {
 	x := s.x
-	x.extra = v.append(x.extra)
+	if made != nil && x.usual() {
+		x.extra = append(x.extra, made...)
+		x.flags |= fileFields
+	} else {
+		x.extra = v.append(x.extra)
+		if ranges {
+			x.extra = appendField(removeField(x.extra, "Accept-Ranges"), "Accept-Ranges", "bytes")
+		}
+	}
 	if coding != "" {
 		x.extra = appendField(removeField(x.extra, "Content-Encoding"), "Content-Encoding", coding)
 	}
@@ -115,8 +142,8 @@ func (s *fileReply) addFields(v *Validators, coding string) {
 	}
 }
 
-// multipart makes t send several ranges, each behind a head of its own (RFC 9110 14.6). It returns the type and the
-// length of it all.
+// multipart makes t send several ranges, each after a head of its own (RFC 9110 14.6). It returns
+// the content type and the length of the whole body.
 func (t *transfer) multipart(ranges []Range, ctype string, size int64) (string, int64) {
 	boundary := strconv.FormatUint(rand.Uint64(), 36) + strconv.FormatUint(rand.Uint64(), 36)
 	length := int64(0)
@@ -137,7 +164,7 @@ func (t *transfer) multipart(ranges []Range, ctype string, size int64) (string, 
 	return "multipart/byteranges; boundary=" + boundary, length + int64(len(t.tail))
 }
 
-// readAll reads the whole of what is to be sent.
+// readAll reads all of the file that is to be sent.
 func (t *transfer) readAll(b []byte) ([]byte, error) {
 	var n int
 	var err error

@@ -79,7 +79,8 @@ func TestServeFSNotModifiedFields(t *testing.T) {
 
 const alphabet = "abcdefghijklmnopqrstuvwxyz"
 
-// alpha is a file system with a small file and one of over 64 KiB, each of which says by its bytes where they stand.
+// alpha is a file system with a small file and one of over 64 KiB, each of which says by its bytes
+// where they stand.
 func alpha() fstest.MapFS {
 	mod := time.Date(2020, 9, 13, 12, 26, 40, 0, time.UTC)
 	return fstest.MapFS{
@@ -248,14 +249,13 @@ func TestServeFSRandomRanges(t *testing.T) {
 				from := d.IntN(len(data))
 				spec = append(spec, fmt.Sprintf("%d-%d", from, from+d.IntN(1<<d.IntN(18))))
 			}
-			tc.wire.room = d.IntN(10_000)
+			tc.Wire.Room = d.IntN(10_000)
 			tc.send(request("GET", "/f", "Range: bytes="+strings.Join(spec, ",")))
 			for range 1000 {
-				if tc.wire.room = d.IntN(50_000); tc.c.Pending() == 0 && tc.c.FilePending() == 0 {
+				if tc.Wire.Room = d.IntN(50_000); tc.c.Pending() == 0 && tc.c.FilePending() == 0 {
 					break
 				}
-				tc.c.Writable()
-				tc.settle()
+				tc.turn()
 			}
 			out := tc.reply()
 			_, body, _ := strings.Cut(out, "\r\n\r\n")
@@ -306,7 +306,7 @@ func TestServeFSRangeOfAFileThatCannotSeek(t *testing.T) {
 	}
 }
 
-// What the handler has set goes before what is made here, in the parts of several ranges, too.
+// Fields that the handler has set win over those of ServeFS, also in the parts of several ranges.
 func TestServeFSFieldsOfTheHandler(t *testing.T) {
 	tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
 		if m, ok := ev.(*Message); ok {
@@ -431,7 +431,7 @@ func TestServeFSRangeOfAPrecompressedFile(t *testing.T) {
 	tc := newTest(t, Options{}, serving(fsys, FileOptions{Precompressed: true}))
 	tc.send(request("GET", "/a.js", "Accept-Encoding: gzip", "Range: bytes=2-4"))
 	tc.wantReply("HTTP/1.1 206 Partial Content\nContent-Type: text/javascript; charset=utf-8\nContent-Length: 3\n" +
-		"Vary: Accept-Encoding\nContent-Encoding: gzip\nAccept-Ranges: bytes\nContent-Range: bytes 2-4/7\n\nIPP")
+		"Vary: Accept-Encoding\nAccept-Ranges: bytes\nContent-Encoding: gzip\nContent-Range: bytes 2-4/7\n\nIPP")
 }
 
 // brokenFS has files that cannot be read, or are shorter than they say.
@@ -465,8 +465,8 @@ func TestServeFSUnreadableFile(t *testing.T) {
 			tc.wantOpen()
 		}
 		tc.send(request("GET", "/big"))
-		if !tc.done || tc.reason != conn.IOError {
-			t.Errorf("%v: a big file that cannot be read: %v", err, tc.reason)
+		if !tc.Closed() || tc.c.Reason() != conn.IOError {
+			t.Errorf("%v: a big file that cannot be read: %v", err, tc.c.Reason())
 		}
 	}
 }

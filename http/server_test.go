@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
 const getLine = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
 const okReply = "HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: 2\n\nok"
 
-// keep is a handler that answers nothing: the test does.
+// keep is a handler that does not reply: the test does.
 func keep(*conn.Conn, conn.Event) {}
 
 func TestReplyForm(t *testing.T) {
@@ -78,12 +79,12 @@ func TestDateOnEveryReply(t *testing.T) {
 	for _, in := range []string{getLine, "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", "\x00", "GET / HTTP/1.1\r\n\r\n"} {
 		tc := newTest(t, Options{}, nil)
 		tc.send(in)
-		out := tc.wire.out.String()
+		out := string(tc.Wire.Sent)
 		i := strings.Index(out, "\r\nDate: ")
 		if i < 0 {
 			t.Fatalf("%q: no Date in %q", in, out)
 		}
-		when, err := time.Parse(timeFormat, out[i+8:i+8+len(timeFormat)])
+		when, err := time.Parse(wire.TimeFormat, out[i+8:i+8+len(wire.TimeFormat)])
 		if err != nil || time.Since(when).Abs() > time.Minute {
 			t.Fatal(when, err)
 		}
@@ -99,6 +100,25 @@ func TestDateIsMadeOncePerSecond(t *testing.T) {
 	}
 	if got := d.at(d.until); got[0] != 'D' || len(got) != len(first) {
 		t.Fatalf("%q", got)
+	}
+}
+
+// RFC 9110 6.6.1: a server without a clock must not send Date.
+func TestDateIsLeftOutWithoutAClock(t *testing.T) {
+	var d dateLine
+	d.set(5, time.Unix(100, 0).UTC())
+	if got := d.at(6); len(got) != 0 || d.line == nil {
+		t.Errorf("%q", got)
+	}
+	if got := d.at(d.until); len(got) == 0 { // the clock has been set
+		t.Error("no Date behind it")
+	}
+	for _, no := range []bool{false, true} {
+		tc := newTest(t, Options{NoDate: no}, nil)
+		tc.send(request("GET", "/"))
+		if out := string(tc.Wire.Sent); strings.Contains(out, "Date: ") == no {
+			t.Errorf("NoDate is %v: %q", no, out)
+		}
 	}
 }
 
@@ -141,7 +161,7 @@ func TestHeadersThatMustNotBeSet(t *testing.T) {
 	if err := Reply(c, 200, "", "x"); err != nil {
 		t.Error(err)
 	}
-	tc.settle()
+	tc.turn()
 	tc.wantReply("HTTP/1.1 200 OK\nContent-Length: 1\n\nx")
 	for _, err := range []error{Reply(c, 200, "", ""), ReplyBytes(c, 200, "", nil), Error(c, 404), Hijack(c), SetMaxBody(c, 1),
 		SendInterim(c, 103), ServeFS(c, nil, nil)} {
@@ -161,13 +181,13 @@ func TestPipelineIsAnsweredInOrder(t *testing.T) {
 	if err := Reply(tc.c, 200, "", "1"); err != ErrNoRequest {
 		t.Fatal("the second answer went to a request that its handler has not seen:", err)
 	}
-	tc.settle()
+	tc.turn()
 	tc.wantEvents("head POST /2", `body="ab"`)
 	Reply(tc.c, 200, "", "2")
-	tc.settle()
+	tc.turn()
 	tc.wantEvents("head GET /3", "message GET /3")
 	Reply(tc.c, 200, "", "3")
-	tc.settle()
+	tc.turn()
 	out := tc.reply()
 	one, two := strings.Index(out, "\n1H"), strings.Index(out, "\n2H")
 	if strings.Count(out, "HTTP/1.1 200") != 3 || one < 0 || one > two || !strings.HasSuffix(out, "\n3") {
@@ -192,40 +212,40 @@ func TestInputBehindAnUnansweredRequestIsBounded(t *testing.T) {
 	if n := tc.c.Recv.Len(); n < holdAt || n > holdAt+64<<10 {
 		t.Fatalf("%d bytes are buffered", n)
 	}
-	if len(tc.wire.in) == 0 {
+	if tc.Wire.Unread() == 0 {
 		t.Fatal("everything was read")
 	}
 	answered := 0
-	for !tc.done && answered < 30_001 {
+	for !tc.Closed() && answered < 30_001 {
 		if Reply(tc.c, 200, "", "x") != nil {
 			t.Fatalf("no request waits after %d answers", answered)
 		}
 		answered++
-		tc.settle()
+		tc.turn()
 		tc.send()
 	}
 	tc.wantOpen()
 }
 
-// What is sent without the client reading it is bounded by the send limit, not by the number of requests.
+// The bytes that are queued for a client that does not read are bounded by the high-water mark, not
+// by the number of requests.
 func TestCongestionStopsThePipeline(t *testing.T) {
 	body := []byte(strings.Repeat("x", 10_000))
 	n := 0
-	tc := newTest(t, Options{Limits: conn.Limits{Send: 200_000}}, func(c *conn.Conn, ev conn.Event) {
+	tc := newTest(t, Options{Limits: conn.Limits{}}, func(c *conn.Conn, ev conn.Event) {
 		if _, ok := ev.(*Message); ok {
 			n++
 			ReplyBytes(c, 200, "", body)
 		}
 	})
-	tc.wire.room = 0
+	tc.Wire.Room = 0
 	tc.send(strings.Repeat(getLine, 1000))
-	if n < 5 || n > 20 || tc.c.Pending() > 200_000 || tc.done {
+	if n != 7 || tc.Closed() {
 		t.Fatal(n, tc.c.Pending())
 	}
 	for range 10_000 {
-		tc.wire.room = 5000
-		tc.c.Writable()
-		tc.settle()
+		tc.Wire.Room = 5000
+		tc.turn()
 		if n == 1000 && tc.c.Pending() == 0 {
 			break
 		}
@@ -247,11 +267,11 @@ func TestPauseStopsThePipeline(t *testing.T) {
 	tc.wantStatus(200)
 	tc.sleep(2 * time.Minute)
 	tc.c.Resume()
-	tc.settle()
+	tc.turn()
 	tc.wantStatus(200)
 }
 
-// RFC 9112 9.6: a half-closed client still gets its answers.
+// RFC 9112 9.6: a half-closed client still gets its replies.
 func TestHalfClosedClientGetsItsAnswers(t *testing.T) {
 	t.Run("at once", func(t *testing.T) {
 		tc := newTest(t, Options{}, nil)
@@ -265,11 +285,11 @@ func TestHalfClosedClientGetsItsAnswers(t *testing.T) {
 		tc.send(getLine + getLine)
 		tc.end()
 		for range 2 {
-			if tc.done {
+			if tc.Closed() {
 				t.Fatal("closed")
 			}
 			Reply(tc.c, 200, "", "")
-			tc.settle()
+			tc.turn()
 		}
 		tc.wantStatus(200, 200)
 		tc.wantClosed(conn.PeerClosed)
@@ -279,7 +299,7 @@ func TestHalfClosedClientGetsItsAnswers(t *testing.T) {
 		tc.send(getLine + "GET /")
 		tc.end()
 		Reply(tc.c, 200, "", "")
-		tc.settle()
+		tc.turn()
 		tc.wantStatus(200, 400)
 		tc.wantClosed(conn.PeerClosed)
 	})
@@ -309,14 +329,14 @@ func TestEndInsideARequestIsRefused(t *testing.T) {
 	}
 }
 
-// RFC 9112 9.6: a client that has asked for the end of the connection may send on all the same, and must not lose the
-// answer to a reset.
+// RFC 9112 9.6: a client that has asked for the end of the connection may send on all the same, and
+// must not lose the reply to a reset.
 func TestLingeringWhereTheClientAskedForTheEnd(t *testing.T) {
 	for _, in := range []string{"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"} {
 		tc := newTest(t, Options{}, nil)
 		tc.send(in)
 		tc.wantStatus(200)
-		if !tc.wire.shut || tc.done {
+		if !tc.Wire.Shut || tc.Closed() {
 			t.Fatal("not lingering")
 		}
 		tc.send(getLine)
@@ -325,8 +345,8 @@ func TestLingeringWhereTheClientAskedForTheEnd(t *testing.T) {
 	}
 }
 
-// Behind a refusal nothing is read any more, however it arrives.
-func TestNothingBehindARefusalIsARequest(t *testing.T) {
+// After a refusal nothing is read any more, however it arrives.
+func TestNothingAfterARefusalIsARequest(t *testing.T) {
 	tc := newTest(t, Options{}, nil)
 	tc.send("GET / HTTP/1.1\r\n\r\n"+getLine, getLine)
 	tc.wantEvents("bad 400")
@@ -359,11 +379,12 @@ func TestRefusalComesBehindEarlierAnswers(t *testing.T) {
 	tc.wantClosed(conn.Protocol)
 }
 
-// A client that keeps sending after a refusal is not reset before it has read the reply, but not listened to for ever.
+// A client that keeps sending after a refusal is not reset before it has read the reply, but not
+// listened to for ever.
 func TestLingering(t *testing.T) {
 	tc := newTest(t, Options{}, nil)
 	tc.send("\x01", strings.Repeat("x", 1000))
-	if !tc.wire.shut || tc.done {
+	if !tc.Wire.Shut || tc.Closed() {
 		t.Fatal("not lingering")
 	}
 	tc.sleep(3 * time.Second)
@@ -394,8 +415,8 @@ func TestExchangeOfAClosedConnectionIsReused(t *testing.T) {
 	tc := newTest(t, Options{}, keep)
 	tc.send(getLine)
 	tc.c.Close()
-	tc.settle()
-	if !tc.done || len(tc.s.free) != 1 || tc.s.free[0].flags != 0 {
+	tc.turn()
+	if !tc.Closed() || len(tc.s.free) != 1 || tc.s.free[0].flags != 0 {
 		t.Fatal("the exchange is lost")
 	}
 	if err := Reply(tc.c, 200, "", ""); err != ErrNoRequest {
@@ -408,25 +429,25 @@ func TestShutdown(t *testing.T) {
 		tc := newTest(t, Options{}, nil)
 		tc.send(getLine)
 		tc.reply()
-		tc.c.Fire(conn.Shutdown{})
-		tc.settle()
+		tc.c.Driver().Fire(&conn.Shutdown{})
+		tc.turn()
 		tc.wantReply("")
 		tc.wantClosed(conn.ShuttingDown)
 	})
 	t.Run("unanswered", func(t *testing.T) {
 		tc := newTest(t, Options{}, keep)
 		tc.send(getLine)
-		tc.c.Fire(conn.Shutdown{})
-		tc.settle()
+		tc.c.Driver().Fire(&conn.Shutdown{})
+		tc.turn()
 		Reply(tc.c, 200, "", "")
-		tc.settle()
+		tc.turn()
 		tc.wantReply("HTTP/1.1 200 OK\nContent-Length: 0\nConnection: close\n\n")
 		tc.wantClosed(conn.Local)
 	})
 	t.Run("half a request", func(t *testing.T) {
 		tc := newTest(t, Options{}, nil)
 		tc.send("GET / HT")
-		tc.c.Fire(conn.Shutdown{})
+		tc.c.Driver().Fire(&conn.Shutdown{})
 		tc.sleep(5 * time.Second)
 		tc.send("TP/1.1\r\nHost: h\r\n\r\n")
 		tc.wantReply("HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: 2\nConnection: close\n\nok")
@@ -456,7 +477,7 @@ func TestHandlerThatClosesInAnyEvent(t *testing.T) {
 				}
 			})
 			tc.send(getLine + "\x00" + getLine)
-			if !tc.done {
+			if !tc.Closed() {
 				t.Fatal(event, name, "not closed")
 			}
 			if len(tc.s.free) != 1 {

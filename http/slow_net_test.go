@@ -15,10 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
+	"github.com/seed4930a636/mangusta/internal/sidebyside"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// TestHelperSlow is no test: it is the server of TestNetSlowHeads, in a process of its own. It tells what it has.
+// TestHelperSlow is no test: it is the server of TestNetSlowHeads, in a process of its own. It
+// tells what it has.
 func TestHelperSlow(t *testing.T) {
 	poller, seconds := "", 0
 	if fmt.Sscan(os.Getenv("MANGUSTA_SLOW"), &poller, &seconds); seconds == 0 {
@@ -45,7 +48,8 @@ func TestHelperSlow(t *testing.T) {
 	m.Run(context.Background()) // until it is killed
 }
 
-// mayOpen raises the limit on descriptors of this process and of its children, and returns how many more it may open, up to n.
+// mayOpen raises the limit on descriptors of this process and of its children, and returns how many
+// more it may open, up to n.
 func mayOpen(t *testing.T, n int) int {
 	t.Helper()
 	var was unix.Rlimit
@@ -68,57 +72,58 @@ func mayOpen(t *testing.T, n int) int {
 	return n
 }
 
-// Thousands of clients that never complete their heads cost little, and each is told 408 (RFC 9110 15.5.9).
+// Thousands of clients that never complete their heads cost little, and each is told 408 (RFC 9110
+// 15.5.9).
 func TestNetSlowHeads(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
 	}
 	const partial = "GET / HTTP/1.1\r\nHost: device.local\r\nUser-Agent: slow\r\nAccept: */*\r\nX-Slow: aaaaaaaa"
-	for _, x := range []struct {
-		poller     string
-		n, seconds int // connections; for a head, in which all of them must have come
-	}{{"epoll", 10_000, 15}, {"select", 900, 5}} { // select has 1024 descriptors
-		t.Run(x.poller, func(t *testing.T) {
-			if testing.Short() {
-				x.n, x.seconds = 300, 5
-			}
-			n := mayOpen(t, x.n)
-			addr, _ := startHelper(t, "TestHelperSlow", fmt.Sprintf("MANGUSTA_SLOW=%s %d", x.poller, x.seconds))
-			at, err := netip.ParseAddrPort(addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, before := askHelper(t, addr)
-			var fds []int
-			defer func() {
-				for _, fd := range fds {
-					unix.Close(fd)
-				}
-			}()
-			for range n {
-				fds = append(fds, connectRaw(t, at, partial))
-			}
-			open, after := 0, 0
-			waitUntil(t, "all are accepted", func() bool {
-				open, after = askHelper(t, addr)
-				return open > n
-			})
-			each := (after - before) / n
-			t.Logf("%d slow connections: the server has grown by %d KiB, %d bytes for each", n, (after-before)>>10, each)
-			if each > 4<<10 && !raceEnabled {
-				t.Errorf("%d bytes for each connection", each)
-			}
-			refused := 0
+	sidebyside.Run(t, 2, []string{"epoll", "select"}, func(t *testing.T, i int) {
+		x := []struct {
+			poller     string
+			n, seconds int // connections; for a head, in which all of them must have come
+		}{{"epoll", 10_000, 15}, {"select", 900, 5}}[i] // select has 1024 descriptors
+		if !exhaustive.On() {
+			x.n, x.seconds = 300, 5
+		}
+		n := mayOpen(t, x.n)
+		addr, _ := startHelper(t, "TestHelperSlow", fmt.Sprintf("MANGUSTA_SLOW=%s %d", x.poller, x.seconds))
+		at, err := netip.ParseAddrPort(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, before := askHelper(t, addr)
+		var fds []int
+		defer func() {
 			for _, fd := range fds {
-				if got := readRaw(t, fd); strings.HasPrefix(got, "HTTP/1.1 408 ") && strings.Contains(got, "Connection: close\r\n") {
-					refused++
-				}
+				unix.Close(fd)
 			}
-			if refused != n {
-				t.Errorf("%d of %d got 408", refused, n)
-			}
+		}()
+		for range n {
+			fds = append(fds, connectRaw(t, at, partial))
+		}
+		open, after := 0, 0
+		waitUntil(t, "all are accepted", func() bool {
+			open, after = askHelper(t, addr)
+			return open > n
 		})
-	}
+		each := (after - before) / n
+		t.Logf("%d slow connections: the server has grown by %d KiB, %d bytes for each", n, (after-before)>>10, each)
+		if each > 4<<10 && !raceEnabled {
+			t.Errorf("%d bytes for each connection", each)
+		}
+		refused := 0
+		for _, fd := range fds {
+			if got := readRaw(t, fd); strings.HasPrefix(got, "HTTP/1.1 408 ") && strings.Contains(got, "Connection: close\r\n") {
+				refused++
+			}
+		}
+		if refused != n {
+			t.Errorf("%d of %d got 408", refused, n)
+		}
+	})
 }
 
 // askHelper returns how many connections the server has, and how many bytes are resident.

@@ -2,52 +2,102 @@ package http
 
 import "strconv"
 
-var statusText = [600]string{
-	100: "Continue", 101: "Switching Protocols", 102: "Processing", 103: "Early Hints",
-	200: "OK", 201: "Created", 202: "Accepted", 203: "Non-Authoritative Information", 204: "No Content",
-	205: "Reset Content", 206: "Partial Content", 207: "Multi-Status", 208: "Already Reported", 226: "IM Used",
-	300: "Multiple Choices", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified",
-	305: "Use Proxy", 307: "Temporary Redirect", 308: "Permanent Redirect",
-	400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
-	405: "Method Not Allowed", 406: "Not Acceptable", 407: "Proxy Authentication Required", 408: "Request Timeout",
-	409: "Conflict", 410: "Gone", 411: "Length Required", 412: "Precondition Failed", 413: "Content Too Large",
-	414: "URI Too Long", 415: "Unsupported Media Type", 416: "Range Not Satisfiable", 417: "Expectation Failed",
-	421: "Misdirected Request", 422: "Unprocessable Content", 423: "Locked", 424: "Failed Dependency", 425: "Too Early",
-	426: "Upgrade Required", 428: "Precondition Required", 429: "Too Many Requests",
-	431: "Request Header Fields Too Large", 451: "Unavailable For Legal Reasons",
-	500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
-	504: "Gateway Timeout", 505: "HTTP Version Not Supported", 506: "Variant Also Negotiates", 507: "Insufficient Storage",
-	508: "Loop Detected", 511: "Network Authentication Required",
+// statusLines are those of the registered status codes. (A table with 600 places, most of them
+// empty, would be 10 KB of each program.)
+var statusLines = [...]string{
+	"HTTP/1.1 100 Continue\r\n",
+	"HTTP/1.1 101 Switching Protocols\r\n",
+	"HTTP/1.1 102 Processing\r\n",
+	"HTTP/1.1 103 Early Hints\r\n",
+	"HTTP/1.1 200 OK\r\n",
+	"HTTP/1.1 201 Created\r\n",
+	"HTTP/1.1 202 Accepted\r\n",
+	"HTTP/1.1 203 Non-Authoritative Information\r\n",
+	"HTTP/1.1 204 No Content\r\n",
+	"HTTP/1.1 205 Reset Content\r\n",
+	"HTTP/1.1 206 Partial Content\r\n",
+	"HTTP/1.1 207 Multi-Status\r\n",
+	"HTTP/1.1 208 Already Reported\r\n",
+	"HTTP/1.1 226 IM Used\r\n",
+	"HTTP/1.1 300 Multiple Choices\r\n",
+	"HTTP/1.1 301 Moved Permanently\r\n",
+	"HTTP/1.1 302 Found\r\n",
+	"HTTP/1.1 303 See Other\r\n",
+	"HTTP/1.1 304 Not Modified\r\n",
+	"HTTP/1.1 305 Use Proxy\r\n",
+	"HTTP/1.1 307 Temporary Redirect\r\n",
+	"HTTP/1.1 308 Permanent Redirect\r\n",
+	"HTTP/1.1 400 Bad Request\r\n",
+	"HTTP/1.1 401 Unauthorized\r\n",
+	"HTTP/1.1 402 Payment Required\r\n",
+	"HTTP/1.1 403 Forbidden\r\n",
+	"HTTP/1.1 404 Not Found\r\n",
+	"HTTP/1.1 405 Method Not Allowed\r\n",
+	"HTTP/1.1 406 Not Acceptable\r\n",
+	"HTTP/1.1 407 Proxy Authentication Required\r\n",
+	"HTTP/1.1 408 Request Timeout\r\n",
+	"HTTP/1.1 409 Conflict\r\n",
+	"HTTP/1.1 410 Gone\r\n",
+	"HTTP/1.1 411 Length Required\r\n",
+	"HTTP/1.1 412 Precondition Failed\r\n",
+	"HTTP/1.1 413 Content Too Large\r\n",
+	"HTTP/1.1 414 URI Too Long\r\n",
+	"HTTP/1.1 415 Unsupported Media Type\r\n",
+	"HTTP/1.1 416 Range Not Satisfiable\r\n",
+	"HTTP/1.1 417 Expectation Failed\r\n",
+	"HTTP/1.1 421 Misdirected Request\r\n",
+	"HTTP/1.1 422 Unprocessable Content\r\n",
+	"HTTP/1.1 423 Locked\r\n",
+	"HTTP/1.1 424 Failed Dependency\r\n",
+	"HTTP/1.1 425 Too Early\r\n",
+	"HTTP/1.1 426 Upgrade Required\r\n",
+	"HTTP/1.1 428 Precondition Required\r\n",
+	"HTTP/1.1 429 Too Many Requests\r\n",
+	"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+	"HTTP/1.1 451 Unavailable For Legal Reasons\r\n",
+	"HTTP/1.1 500 Internal Server Error\r\n",
+	"HTTP/1.1 501 Not Implemented\r\n",
+	"HTTP/1.1 502 Bad Gateway\r\n",
+	"HTTP/1.1 503 Service Unavailable\r\n",
+	"HTTP/1.1 504 Gateway Timeout\r\n",
+	"HTTP/1.1 505 HTTP Version Not Supported\r\n",
+	"HTTP/1.1 506 Variant Also Negotiates\r\n",
+	"HTTP/1.1 507 Insufficient Storage\r\n",
+	"HTTP/1.1 508 Loop Detected\r\n",
+	"HTTP/1.1 511 Network Authentication Required\r\n",
 }
 
-// StatusText returns the reason phrase of a status, "" for one that is not registered.
-func StatusText(status int) string {
-	if status < 0 || status >= len(statusText) {
-		return ""
-	}
-	return statusText[status]
-}
-
-// statusLines holds the status line of each registered status.
-var statusLines = func() (t [600]string) {
-	for status, text := range statusText {
-		if text != "" {
-			t[status] = makeStatusLine(status)
-		}
+// statusAt has the place of each status in statusLines, plus 1.
+var statusAt = func() (t [600]uint8) {
+	for i, line := range statusLines {
+		t[int(line[9]-'0')*100+int(line[10]-'0')*10+int(line[11]-'0')] = uint8(i + 1)
 	}
 	return t
 }()
 
-func makeStatusLine(status int) string {
-	// RFC 9112 4: the space before the reason phrase stays when there is no phrase.
-	return "HTTP/1.1 " + strconv.Itoa(status) + " " + StatusText(status) + "\r\n"
+// statusLine returns the status line of a registered status, else "".
+func statusLine(status int) string {
+	if status < 0 || status >= len(statusAt) || statusAt[status] == 0 {
+		return ""
+	}
+	return statusLines[statusAt[status]-1]
+}
+
+// StatusText returns the reason phrase of a status, "" for one that is not registered.
+func StatusText(status int) string {
+	line := statusLine(status)
+	if line == "" {
+		return ""
+	}
+	return line[len("HTTP/1.1 200 ") : len(line)-len("\r\n")]
 }
 
 // appendStatusLine takes a status of three digits.
 func appendStatusLine(b []byte, status int) []byte {
-	if status < len(statusLines) && statusLines[status] != "" {
-		return append(b, statusLines[status]...)
+	if line := statusLine(status); line != "" {
+		return append(b, line...)
 	}
+	// RFC 9112 §4: the space before the reason phrase stays when there is no phrase.
 	b = append(b, "HTTP/1.1 "...)
 	return append(strconv.AppendInt(b, int64(status), 10), " \r\n"...)
 }

@@ -7,38 +7,48 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// Chunk is a piece of a body that is streamed: see Stream. How a body is cut into pieces follows from how it arrived,
-// and means nothing.
+// Chunk is a piece of a body that is streamed: see StreamBody. The pieces depend on how the bytes
+// arrived, and have no meaning.
 type Chunk struct {
 	Data []byte // may be empty in the last one only
 	Last bool   // the request is complete
 
 	trailers []Field
+
+	x    *exchange
+	turn uint64 // exchange.turn of the request
 }
 
-// Trailers returns what Message.Trailers does, in the last Chunk.
+// EventName implements conn.Event.
+func (*Chunk) EventName() string { return "http.Chunk" }
+
+// Trailers is Message.Trailers for the last Chunk.
 func (k *Chunk) Trailers() []Field { return k.trailers }
 
-// Stream, called in the handler of Head, asks for the body as it comes: there will be Chunk events, one at least, and
-// no Message. The body may have any size: Options.MaxBody does not bound it, but SetMaxBody does. It may be called for
-// every request: where there is no body, one Chunk comes that is Last and empty.
+// StreamBody, called in the handler of Head, asks for the body as it comes: there will be Chunk
+// events, one at least, and no Message. The body may have any size: Options.MaxBody does not bound
+// it, but SetMaxBody does. It may be called for every request: if there is no body, one Chunk comes
+// that is Last and empty.
 //
-// While the connection is paused no Chunk comes, and the client has to wait: c.Pause and c.Resume let a body come no
-// faster than it is used. Options.BodyTimeout and MinRate do not count that time. Chunks wait as well while
-// c.Congested, so a handler that sends back what it gets need not care.
+// While the connection is paused no Chunk comes, and the client has to wait: with c.Pause and
+// c.Resume a body comes no faster than it is used. Options.BodyTimeout and MinRate do not count
+// that time. Chunks also wait while the send queue is long, so a handler that sends back what it
+// gets need not pause.
 //
-// The request may be answered at any time: before its last Chunk, and then no further one comes; in it; or later. A
-// request that breaks off gets no last Chunk: *conn.Close, which comes always, without a Chunk that was Last means that
-// the body is incomplete. Where the client broke the rules, was too slow or ended its side, BadRequest goes before it.
+// The handler may reply at any time: in the last Chunk, later, or before it, and then no further
+// Chunk comes. If *conn.Close comes without a Chunk that was Last, the request broke off and its
+// body is incomplete. If the client broke the rules, was too slow or ended its side, BadRequest
+// comes before Close.
 //
-// A client that sent Expect: 100-continue is told to go on when the Head handler returns, unless it has answered.
-// Stream returns ErrNoRequest when no Head that waits for an answer is being handled.
-func Stream(c *conn.Conn) error {
+// A client that sent Expect: 100-continue is told to go on after the handler of Head has returned,
+// unless it has replied. StreamBody returns ErrNoRequest if no Head that waits for a reply is being
+// handled.
+func StreamBody(c *conn.Conn) error {
 	x, err := waiting(c)
-	if err != nil || x.phase != phaseHead {
+	if err != nil || x.in != inHead {
 		return ErrNoRequest
 	}
-	x.flags |= streamed
+	x.flags |= asStream
 	if !x.is(ownLimit) {
 		x.maxBody = math.MaxInt64
 	}
@@ -46,48 +56,43 @@ func Stream(c *conn.Conn) error {
 }
 
 var (
-	errCut      = errors.New("http: the connection ended before the body did")
-	errAnswered = errors.New("http: the request was answered before its body was complete")
+	errCut     = errors.New("http: the connection ended before the body did")
+	errReplied = errors.New("http: the request was replied to before its body was complete")
 )
 
-// A sink takes a streamed body instead of the handler. Its methods run as handlers do, and may answer.
+// A sink takes a streamed body instead of the handler. Its methods run as handlers do, and may
+// reply.
 type sink interface {
-	// take gets the next piece; it may be empty when last is set, and then nothing comes any more.
-	take(c *conn.Conn, data []byte, last bool)
+	// write gets the next piece. The last one may be empty.
+	write(c *conn.Conn, data []byte, last bool)
 	// drop says that the rest will not come, because of err.
 	drop(err error)
 }
 
-func (x *exchange) dropSink(err error) {
-	if k := x.sink; k != nil {
-		x.sink = nil
-		k.drop(err)
-	}
-}
-
-// beginStream goes on behind a Head whose handler wants the body as it comes.
-func (x *exchange) beginStream(c *conn.Conn) result {
+// startStream goes on after a Head whose handler wants the body as it comes.
+func (x *exchange) startStream(c *conn.Conn) result {
 	x.sendContinue(c)
 	c.Recv.Discard(x.n)
-	x.left = x.f.length
-	x.phase = phaseStream
+	x.left = x.f.Length
+	x.in.on(wantsStream)
 	x.startClock(c)
 	return again
 }
 
-// stream hands on what has arrived of the body, without moving it. c.Recv begins with the bytes of the body.
+// stream hands on the bytes of the body that have arrived, without moving them. c.Recv begins with
+// the bytes of the body.
 func (x *exchange) stream(c *conn.Conn) result {
 	for {
-		if x.notePause(c) || c.Congested() {
+		if c.Layer().Stopped() {
 			return wait
 		}
 		r := again
-		if x.f.chunked {
+		if x.f.Chunked {
 			r = x.streamChunked(c)
 		} else {
 			r = x.streamPlain(c)
 		}
-		if r != again || x.phase != phaseStream {
+		if r != again || x.in != inStream {
 			return r
 		}
 	}
@@ -105,38 +110,38 @@ func (x *exchange) streamPlain(c *conn.Conn) result {
 
 func (x *exchange) streamChunked(c *conn.Conn) result {
 	b := c.Recv.Bytes()
-	if x.dec.step != chunkTrailers {
-		start, end, err := x.dec.run(b, x.maxBody)
+	if !x.dec.Ended() {
+		start, end, bad := x.dec.Run(b, x.maxBody)
 		n := end
-		if err == nil && x.sink != nil {
+		if bad == nil && x.sink != nil {
 			// A system call for each chunk would cost more than moving the data together.
-			end, n, err = x.dec.decode(b, end, end, x.maxBody)
+			end, n, bad = x.dec.Decode(b, end, end, x.maxBody)
 		}
-		if err != nil {
-			return x.refuse(c, err)
+		if bad != nil {
+			return x.refuse(c, bad)
 		}
-		if x.dec.step == chunkTrailers {
+		if x.dec.Ended() {
 			x.restartTrailers()
 		}
 		if end > start {
 			return x.pass(c, Chunk{Data: b[start:end:end]}, n)
 		}
 		c.Recv.Discard(n)
-		if x.dec.step != chunkTrailers {
+		if !x.dec.Ended() {
 			return x.starved(c)
 		}
 		b = c.Recv.Bytes()
 	}
-	n, err := x.readTrailers(b, 0)
-	if err != nil {
-		return x.refuse(c, err)
+	n, bad := x.readTrailers(b, 0)
+	if bad != nil {
+		return x.refuse(c, bad)
 	}
 	if n == 0 {
 		return x.starved(c)
 	}
 	x.fields = x.fields[:0]
-	for _, f := range x.p.fields[x.nhead:] {
-		x.fields = append(x.fields, Field{f.name.of(b), f.value.of(b)})
+	for _, f := range x.p.Fields[x.nhead:] {
+		x.fields = append(x.fields, Field{f.Name.Of(b), f.Value.Of(b)})
 	}
 	return x.pass(c, Chunk{Last: true, trailers: x.fields}, n)
 }
@@ -145,24 +150,27 @@ func (x *exchange) streamChunked(c *conn.Conn) result {
 func (x *exchange) pass(c *conn.Conn, k Chunk, n int) result {
 	c.Recv.Discard(n) // the bytes stay where they are until the handler returns
 	if k.Last {
-		x.phase, x.total = phaseAnswer, 0
+		x.in.on(complete)
+		x.total = 0
 	}
 	if !x.hand(c, k) {
 		return wait
 	}
 	switch {
 	case k.Last:
-		return x.received(c)
-	case x.is(hasAnswer):
+		return x.next(c)
+	case x.out >= outPumping:
 		return x.early(c)
 	}
 	return again
 }
 
-// hand gives a piece to the sink or to the handler. It returns false when the exchange has come to an end there.
+// hand gives a piece to the sink or to the handler. It returns false if the exchange has ended in
+// it.
 func (x *exchange) hand(c *conn.Conn, k Chunk) bool {
 	to := x.sink
 	if to == nil {
+		k.x, k.turn = x, x.turn
 		x.srv.chunk = k
 		return x.emit(c, &x.srv.chunk)
 	}
@@ -170,9 +178,9 @@ func (x *exchange) hand(c *conn.Conn, k Chunk) bool {
 		x.sink = nil
 	}
 	x.flags |= busy
-	to.take(c, k.Data, k.Last)
+	to.write(c, k.Data, k.Last)
 	x.flags &^= busy
-	if x.phase == phaseOver {
+	if x.out == outHijacked {
 		x.recycle()
 		return false
 	}

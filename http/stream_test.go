@@ -13,7 +13,8 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// uploader is a handler that streams POSTs, and answers each with its body and trailers behind the last Chunk.
+// uploader is a handler that streams POSTs, and replies to each with its body and trailers after
+// the last Chunk.
 type uploader struct {
 	t     testing.TB
 	body  []byte
@@ -25,7 +26,7 @@ func (s *uploader) handle(c *conn.Conn, ev conn.Event) {
 	switch ev := ev.(type) {
 	case *Head:
 		if s.body, s.lasts = s.body[:0], 0; ev.Method == "POST" {
-			if err := Stream(c); err != nil {
+			if err := StreamBody(c); err != nil {
 				s.t.Error(err)
 			}
 		}
@@ -49,7 +50,8 @@ func (s *uploader) handle(c *conn.Conn, ev conn.Event) {
 
 const chunkedLine = "Transfer-Encoding: chunked\r\n\r\n"
 
-// However the bytes arrive, a streamed request is Head, the body in pieces, one last Chunk; and the next request follows.
+// However the bytes arrive, a streamed request is Head, the body in pieces, one last Chunk; and the
+// next request follows.
 func TestStreamedBodies(t *testing.T) {
 	small := strings.ReplaceAll(nextRequest, "\n", "\r\n")
 	for name, test := range map[string]struct{ in, want string }{
@@ -97,18 +99,18 @@ func TestStreamOnlyInHead(t *testing.T) {
 	tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
 		if _, ok := ev.(*Head); ok {
 			Reply(c, 200, "", "")
-			if err := Stream(c); err != ErrNoRequest {
+			if err := StreamBody(c); err != ErrNoRequest {
 				t.Error("behind the answer:", err)
 			}
 		}
 	})
-	if err := Stream(tc.c); err != ErrNoRequest {
+	if err := StreamBody(tc.c); err != ErrNoRequest {
 		t.Error("without a request:", err)
 	}
 	tc.send(getLine)
 	tc = newTest(t, Options{}, keep)
 	tc.send(getLine)
-	if err := Stream(tc.c); err != ErrNoRequest {
+	if err := StreamBody(tc.c); err != ErrNoRequest {
 		t.Error("behind Head:", err)
 	}
 }
@@ -120,7 +122,7 @@ func TestStreamLimits(t *testing.T) {
 			if before {
 				SetMaxBody(c, 10)
 			}
-			Stream(c)
+			StreamBody(c)
 			if !before {
 				SetMaxBody(c, 10)
 			}
@@ -144,7 +146,7 @@ func TestStreamLimits(t *testing.T) {
 	for range 100 {
 		tc.send(strings.Repeat("x", 60_000))
 	}
-	if x := tc.c.ProtocolState().(*exchange); x.left != 9223372036854775807-6_000_000 || tc.c.Recv.Len() > 0 {
+	if x := tc.c.Layer().ProtocolState().(*exchange); x.left != 9223372036854775807-6_000_000 || tc.c.Recv.Len() > 0 {
 		t.Fatal(x.left)
 	}
 }
@@ -162,20 +164,21 @@ func TestPauseHoldsAStreamBack(t *testing.T) {
 			}
 		}
 		tc := newTest(t, Options{}, s.handle)
-		tc.wire.in = [][]byte{[]byte(post + in), []byte(getLine)}
+		tc.Wire.Arrive([]byte(post+in), nil)
+		tc.Wire.Arrive([]byte(getLine), nil)
 		tc.turn()
 		for n := 0; s.lasts == 0 && n < 10; n++ {
 			before := len(s.body)
 			tc.turn()
 			tc.sleep(time.Hour)
-			if len(s.body) != before || len(tc.wire.in) != 1 {
+			if len(s.body) != before || tc.Wire.Unread() != len(getLine) {
 				t.Fatalf("%q arrived while the connection was paused", s.body[before:])
 			}
 			tc.c.Resume()
-			tc.settle()
+			tc.turn()
 		}
 		tc.c.Resume()
-		tc.settle()
+		tc.turn()
 		tc.turn()
 		tc.wantReply("HTTP/1.1 200 OK\nContent-Length: 3\n\nabc" + "HTTP/1.1 200 OK\nContent-Length: 7\n\nmessage")
 		tc.wantOpen()
@@ -197,24 +200,23 @@ func TestCongestionHoldsAStreamBack(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	tc := newTest(t, Options{Limits: conn.Limits{Send: 50_000}}, func(c *conn.Conn, ev conn.Event) {
+	tc := newTest(t, Options{Limits: conn.Limits{HighWater: 25_000}}, func(c *conn.Conn, ev conn.Event) {
 		s.handle(c, ev)
 		if _, ok := ev.(*Head); ok {
 			Begin(c, 200, "")
 		}
 	})
 	chunk := "2710\r\n" + strings.Repeat("x", 10_000) + "\r\n"
-	tc.wire.room = 0
-	tc.wire.in = [][]byte{[]byte(post + chunkedLine + strings.Repeat(chunk, 100) + "0\r\n\r\n")} // 64 KiB a read
+	tc.Wire.Room = 0
+	tc.Wire.Arrive([]byte(post+chunkedLine+strings.Repeat(chunk, 100)+"0\r\n\r\n"), nil) // 64 KiB a read
 	for range 200 {
 		tc.turn()
 	}
-	if n := tc.c.Pending(); n < 25_000 || n > 40_000 || len(tc.wire.in[0]) < 900_000 {
-		t.Fatal(n, "bytes queued,", len(tc.wire.in[0]), "to come")
+	if n := tc.c.Pending(); n < 25_000 || n > 40_000 || tc.Wire.Unread() < 900_000 {
+		t.Fatal(n, "bytes queued,", tc.Wire.Unread(), "to come")
 	}
 	for range 10_000 {
-		tc.wire.room = 5000
-		tc.c.Writable()
+		tc.Wire.Room = 5000
 		tc.turn()
 	}
 	if got := bodyOf(t, tc.reply()); got != strings.Repeat("x", 1_000_000) {
@@ -253,7 +255,7 @@ func TestStreamAnsweredEarly(t *testing.T) {
 	})
 	t.Run("in Head", func(t *testing.T) {
 		tc := newTest(t, Options{}, headHandler(func(c *conn.Conn, h *Head) {
-			Stream(c)
+			StreamBody(c)
 			Reply(c, 403, "", "")
 		}))
 		tc.send(post+"Content-Length: 5\r\n\r\nhe", "llo"+getLine)
@@ -267,7 +269,7 @@ func TestStreamAnsweredEarly(t *testing.T) {
 			tc := newTest(t, Options{}, s.handle)
 			tc.send(post + body[:cut])
 			Reply(tc.c, 403, "", "")
-			tc.settle()
+			tc.turn()
 			had := len(s.body)
 			tc.send(body[cut:] + getLine)
 			tc.wantStatus(403, 200)
@@ -289,7 +291,7 @@ func TestStreamAnsweredEarly(t *testing.T) {
 		tc := newTest(t, Options{}, func(c *conn.Conn, ev conn.Event) {
 			switch ev.(type) {
 			case *Head:
-				Stream(c)
+				StreamBody(c)
 				Begin(c, 200, "text/plain")
 			case *Chunk:
 				End(c)
@@ -306,7 +308,7 @@ func TestStreamAnsweredEarly(t *testing.T) {
 		tc.send(post + chunkedLine + "1\r\na\r\n1\r\nb\r\n0\r\n\r\n" + getLine)
 		Reply(tc.c, 403, "", "")
 		tc.c.Resume()
-		tc.settle()
+		tc.turn()
 		tc.wantStatus(403, 200)
 		tc.wantOpen()
 	})
@@ -319,7 +321,7 @@ func TestStreamAnsweredLate(t *testing.T) {
 	tc.wantReply("")
 	tc.sleep(100 * time.Second)
 	Reply(tc.c, 200, "", "")
-	tc.settle()
+	tc.turn()
 	tc.wantStatus(200, 200)
 	tc.events = nil
 	tc.send(post + "Content-Length: 2\r\n\r\nab")
@@ -351,7 +353,7 @@ func TestStreamTimeouts(t *testing.T) {
 	t.Run("minimum rate", func(t *testing.T) {
 		_, tc := start(t)
 		n := 0
-		for ; n < 100 && tc.wire.out.Len() == 0; n++ {
+		for ; n < 100 && len(tc.Wire.Sent) == 0; n++ {
 			tc.send(strings.Repeat("x", 90))
 			tc.sleep(time.Second)
 		}
@@ -364,12 +366,13 @@ func TestStreamTimeouts(t *testing.T) {
 		_, tc := start(t)
 		tc.sleep(time.Second)
 		tc.c.Pause()
+		tc.turn()
 		tc.sleep(100 * time.Second)
 		tc.c.Resume()
-		tc.settle()
-		tc.sleep(9 * time.Second)
+		tc.turn()
+		tc.sleep(8500 * time.Millisecond) // 9.5 s unpaused
 		tc.wantReply("")
-		tc.sleep(1500 * time.Millisecond)
+		tc.sleep(time.Second)
 		slow(tc)
 	})
 	t.Run("not while paused in Head", func(t *testing.T) {
@@ -383,7 +386,7 @@ func TestStreamTimeouts(t *testing.T) {
 		tc.send(post + "Content-Length: 10\r\n\r\nabc")
 		tc.sleep(time.Hour)
 		tc.c.Resume()
-		tc.settle()
+		tc.turn()
 		if string(s.body) != "abc" {
 			t.Fatalf("%q", s.body)
 		}
@@ -394,10 +397,10 @@ func TestStreamTimeouts(t *testing.T) {
 		s, tc := start(t)
 		s.each = func(c *conn.Conn, k *Chunk) { c.Pause() }
 		n := 0
-		for ; n < 100 && tc.wire.out.Len() == 0; n++ {
+		for ; n < 100 && len(tc.Wire.Sent) == 0; n++ {
 			tc.send("x")
 			tc.c.Resume()
-			tc.settle()
+			tc.turn()
 			tc.sleep(5 * time.Second)
 		}
 		if n > 4 {
@@ -453,7 +456,7 @@ func TestStreamContinue(t *testing.T) {
 	})
 	t.Run("not when the handler answers", func(t *testing.T) {
 		tc := newTest(t, Options{}, headHandler(func(c *conn.Conn, h *Head) {
-			Stream(c)
+			StreamBody(c)
 			Error(c, 403)
 		}))
 		tc.send(head)
@@ -462,7 +465,7 @@ func TestStreamContinue(t *testing.T) {
 	})
 	t.Run("before an answer that begins", func(t *testing.T) {
 		tc := newTest(t, Options{}, headHandler(func(c *conn.Conn, h *Head) {
-			Stream(c)
+			StreamBody(c)
 			Begin(c, 200, "")
 		}))
 		tc.send(head)
@@ -492,7 +495,7 @@ func TestHijackAndStream(t *testing.T) {
 	}
 	tc := newTest(t, Options{}, s.handle)
 	tc.send(post+"Content-Length: 2\r\n\r\na", "bframes")
-	if tc.c.HasProtocol() || string(tc.c.Recv.Bytes()) != "frames" || len(tc.s.free) != 1 {
+	if tc.c.Layer().HasProtocol() || string(tc.c.Recv.Bytes()) != "frames" || len(tc.s.free) != 1 {
 		t.Fatalf("%q", tc.c.Recv.Bytes())
 	}
 }
@@ -502,13 +505,14 @@ func TestHandlerThatClosesInChunk(t *testing.T) {
 		s := &uploader{t: t, each: func(c *conn.Conn, k *Chunk) { end(c) }}
 		tc := newTest(t, Options{}, s.handle)
 		tc.send(post + chunkedLine + "1\r\na\r\n1\r\nb\r\n0\r\n\r\n" + getLine)
-		if !tc.done || len(tc.s.free) != 1 || string(s.body) != "a" {
+		if !tc.Closed() || len(tc.s.free) != 1 || string(s.body) != "a" {
 			t.Fatalf("%q", s.body)
 		}
 	}
 }
 
-// One Head for each request, and then either one Message, or Chunks of which one, at the end, is the last.
+// One Head for each request, and then either one Message, or Chunks of which one, at the end, is
+// the last.
 func TestEventsOfMixedRequests(t *testing.T) {
 	s := &uploader{t: t}
 	tc := newTest(t, Options{MaxRequests: 60}, s.handle)
@@ -534,7 +538,7 @@ func TestStreamAllocatesNothing(t *testing.T) {
 	tc.c.SetHandler(func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
 		case *Head:
-			Stream(c)
+			StreamBody(c)
 			Begin(c, 200, "text/plain")
 		case *Chunk:
 			WriteChunk(c, ev.Data)
@@ -543,14 +547,11 @@ func TestStreamAllocatesNothing(t *testing.T) {
 			}
 		}
 	})
-	tc.wire.discard = true
+	tc.Wire.Forget = true
 	in := []byte(post + chunkedLine + strings.Repeat("5\r\nhello\r\n", 20) + "0\r\nA: b\r\n\r\n")
-	reads := make([][]byte, 1)
 	n := testing.AllocsPerRun(1000, func() {
-		reads[0] = in
-		tc.wire.in = reads
-		tc.c.Readable()
-		tc.settle()
+		tc.Wire.Arrive(in, nil)
+		tc.turn()
 	})
 	if n != 0 {
 		t.Fatal(n, "allocations per request")

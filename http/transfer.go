@@ -13,9 +13,9 @@ import (
 // A transfer is a file that is being sent.
 type transfer struct {
 	f     fs.File     // nil when there is none
-	os    *os.File    // f, when the connection sends from it by itself
-	at    io.ReaderAt // f, when it can be read from anywhere
-	off   int64       // what of it is next, for os and at
+	os    *os.File    // f, if the connection sends from it itself
+	at    io.ReaderAt // f, if it can be read at any offset
+	off   int64       // of the next bytes, for os and at
 	left  int64
 	parts []filePiece // of a multipart/byteranges, still to come
 	tail  string      // its last line
@@ -28,71 +28,49 @@ type filePiece struct {
 	Range
 }
 
-// close ends the transfer. It may come after the connection has closed the file.
-func (t *transfer) close() {
-	if t.f != nil {
-		t.f.Close()
-		*t = transfer{}
-	}
-}
+func (t *transfer) close() { t.f.Close() } // the connection may have closed it already
 
-// sendFile goes on with a file when some of it has gone out, and ends the exchange with the last.
-func (x *exchange) sendFile(c *conn.Conn) {
-	x.pump(c)
-	if x.file.f == nil && c.IsOpen() {
-		x.finish(c)
-		x.srv.resume(c)
+func (t *transfer) unsent() int64 {
+	n := t.left
+	for i := range t.parts {
+		n += t.parts[i].Length
 	}
+	return n
 }
 
 var errShortFile = errors.New("http: serve file: the file is shorter than it was when it was opened")
 
-// pump queues as much of the file as may be queued now. When the last byte is queued, or, if the connection sends from
-// the file, sent, it ends the transfer.
-func (x *exchange) pump(c *conn.Conn) {
-	t := &x.file
-	for t.f != nil {
+// send queues as much of the file as may be queued now. It reports last after the last byte is
+// queued, or, if the connection sends from the file, sent.
+func (t *transfer) send(x *exchange, c *conn.Conn) (last bool, err error) {
+	for {
 		if t.left == 0 {
 			more, err := t.next(c)
 			if err != nil {
-				x.cutFile(c, err)
-				return
+				return false, err
 			}
 			if !more {
-				// The file is open until it is sent: the requests behind wait, or they would open as many.
-				if c.FilePending() == 0 {
-					t.close()
-				}
-				return
+				// The file is open until it is sent. Later requests wait, since each would open
+				// another file.
+				return c.FilePending() == 0, nil
 			}
 		}
 		if t.rate > 0 && (c.FilePending() > 0 || c.Pending() >= fileStep) || t.os == nil && c.Pending() >= fileStep {
-			return
+			return false, nil
 		}
-		n := t.take(c.Shared().Now, t.left)
+		n := t.draw(c.Layer().Shared().Now, t.left)
 		if n == 0 {
-			c.SetDeadline(t.wait(t.left))
-			return
+			x.due = c.Layer().Shared().Now + int64(t.wait(t.left))
+			return false, nil
 		}
-		var err error
 		if t.os != nil {
 			err = t.give(c, n)
 		} else {
-			err = x.readFile(c, n)
+			err = t.read(x, c, n)
 		}
 		if err != nil {
-			x.cutFile(c, err)
-			return
+			return false, err
 		}
-	}
-}
-
-// cutFile ends a connection with half a body, which cannot be made good. The file is closed with it.
-func (x *exchange) cutFile(c *conn.Conn, err error) {
-	if errors.Is(err, conn.ErrSendLimit) {
-		c.Fail(conn.SendLimit, err)
-	} else {
-		c.Fail(conn.IOError, err)
 	}
 }
 
@@ -110,8 +88,9 @@ func (t *transfer) next(c *conn.Conn) (more bool, err error) {
 	return true, err
 }
 
-// give queues n bytes of the file for the connection to send. With the last of them goes the duty to close it, so that
-// it is done even when the HTTP layer has been taken off by then.
+// give queues n bytes of the file for the connection to send. With the last of them the connection
+// also gets the duty to close the file, so that this happens even if the HTTP layer has been
+// removed by then.
 func (t *transfer) give(c *conn.Conn, n int64) error {
 	var owner io.Closer
 	if n == t.left && len(t.parts) == 0 {
@@ -125,9 +104,8 @@ func (t *transfer) give(c *conn.Conn, n int64) error {
 	return nil
 }
 
-// readFile queues one step of the file, of n bytes at most.
-func (x *exchange) readFile(c *conn.Conn, n int64) error {
-	t := &x.file
+// read queues one step of the file, of n bytes at most.
+func (t *transfer) read(x *exchange, c *conn.Conn, n int64) error {
 	b := x.srv.fileBuffer()[:min(fileStep, n)]
 	var got int
 	var err error
@@ -137,8 +115,8 @@ func (x *exchange) readFile(c *conn.Conn, n int64) error {
 		got, err = t.f.Read(b)
 	}
 	if got == 0 {
-		// RFC 9112 8: a message shorter than its Content-Length is incomplete, and only the end of the connection says
-		// so.
+		// RFC 9112 8: a message shorter than its Content-Length is incomplete; only the end of the
+		// connection shows that.
 		if err == nil || err == io.EOF {
 			err = errShortFile
 		}
@@ -151,7 +129,7 @@ func (x *exchange) readFile(c *conn.Conn, n int64) error {
 	return err
 }
 
-// A bucket holds back a transfer to a rate.
+// A bucket limits a transfer to a rate.
 type bucket struct {
 	rate   int64 // bytes per second, 0 is no bound
 	tokens int64 // bytes that may be sent now
@@ -168,9 +146,9 @@ func (k *bucket) throttle(rate int, now int64) {
 	}
 }
 
-// take returns how many of n bytes may be sent now: 0 as long as the bucket is not full enough for a step that is worth
-// it.
-func (k *bucket) take(now, n int64) int64 {
+// draw returns how many of n bytes may be sent now: 0 while the bucket has too few tokens for a
+// useful step.
+func (k *bucket) draw(now, n int64) int64 {
 	if k.rate == 0 {
 		return n
 	}

@@ -12,18 +12,17 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// A file goes out in steps, however large it is, and pipelined requests wait behind it.
+// A file goes out in steps, however large it is, and pipelined requests wait for its end.
 func TestServeFSLargeFile(t *testing.T) {
 	big := strings.Repeat("0123456789abcdef", 1<<16) // 1 MiB
 	opened := &countFS{FS: fstest.MapFS{"big": {Data: []byte(big)}}}
 	tc := newTest(t, Options{}, serving(opened, FileOptions{}))
-	tc.wire.room = 0
+	tc.Wire.Room = 0
 	tc.send(request("GET", "/big") + request("GET", "/big"))
 	most := 0
 	for range 1000 {
-		tc.wire.room = 10_000
-		tc.c.Writable()
-		tc.settle()
+		tc.Wire.Room = 10_000
+		tc.turn()
 		most = max(most, tc.c.Pending())
 		if tc.c.Pending() == 0 {
 			break
@@ -72,13 +71,13 @@ func TestServeFSClosesTheFile(t *testing.T) {
 	if fsys.n != 0 {
 		t.Fatal(fsys.n, "files are open")
 	}
-	tc.wire.room = 0
+	tc.Wire.Room = 0
 	tc.send(request("GET", "/big"))
 	if fsys.n != 1 {
 		t.Fatal(fsys.n, "files are open")
 	}
 	tc.c.Close()
-	tc.settle()
+	tc.turn()
 	if fsys.n != 0 {
 		t.Fatal("the file is open when the connection is gone")
 	}
@@ -92,30 +91,28 @@ func TestServeFSTruncatedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	tc := newTest(t, Options{}, serving(fsys, FileOptions{}))
-	tc.wire.room = 100_000
+	tc.Wire.Room = 100_000
 	tc.send(request("GET", "/big"))
 	if err := os.Truncate(name, 200_000); err != nil {
 		t.Fatal(err)
 	}
-	tc.wire.room = -1
-	tc.c.Writable()
-	tc.settle()
-	if !tc.done || tc.reason != conn.IOError {
-		t.Fatal("the connection was not cut:", tc.reason)
+	tc.Wire.Room = -1
+	tc.turn()
+	if !tc.Closed() || tc.c.Reason() != conn.IOError {
+		t.Fatal("the connection was not cut:", tc.c.Reason())
 	}
-	if n := tc.wire.out.Len(); n > 210_000 {
+	if n := len(tc.Wire.Sent); n > 210_000 {
 		t.Fatal(n, "bytes")
 	}
 }
 
 func TestServeFSShutdownFinishesTheFile(t *testing.T) {
 	tc := newTest(t, Options{}, serving(fstest.MapFS{"big": {Data: make([]byte, 1<<20)}}, FileOptions{}))
-	tc.wire.room = 1000
+	tc.Wire.Room = 1000
 	tc.send(request("GET", "/big"))
-	tc.c.Fire(conn.Shutdown{})
-	tc.wire.room = -1
-	tc.c.Writable()
-	tc.settle()
+	tc.c.Driver().Fire(&conn.Shutdown{})
+	tc.Wire.Room = -1
+	tc.turn()
 	if n := len(tc.reply()); n < 1<<20 {
 		t.Fatal(n, "bytes")
 	}
@@ -161,11 +158,12 @@ func openFiles(t testing.TB, root *os.Root) (n int) {
 	return n
 }
 
-// A file that the connection sends from takes no memory, and is closed before the next request is served.
+// A file that the connection sends from takes no memory, and is closed before the next request is
+// served.
 func TestServeDirLargeFile(t *testing.T) {
 	root, data := rootWith(t, 1<<20)
 	tc := newTest(t, Options{}, servingDir(root, FileOptions{}))
-	tc.wire.room = 0
+	tc.Wire.Room = 0
 	tc.send(request("GET", "/big") + request("GET", "/big", "Range: bytes=1000-900000") + request("GET", "/big"))
 	for range 1000 {
 		if tc.c.Pending() > 1000 || openFiles(t, root) > 1 {
@@ -174,11 +172,10 @@ func TestServeDirLargeFile(t *testing.T) {
 		if tc.c.Pending() == 0 && tc.c.FilePending() == 0 {
 			break
 		}
-		tc.wire.room = 50_000
-		tc.c.Writable()
-		tc.settle()
+		tc.Wire.Room = 50_000
+		tc.turn()
 	}
-	out := tc.wire.out.String()
+	out := string(tc.Wire.Sent)
 	if n := strings.Count(out, "HTTP/1.1 20"); n != 3 {
 		t.Fatal(n, "replies")
 	}
@@ -199,18 +196,18 @@ func TestServeDirClosesTheFile(t *testing.T) {
 	root, _ := rootWith(t, 1<<20)
 	for name, end := range map[string]func(tc *testConn){
 		"Close":      func(tc *testConn) { tc.c.Close() },
-		"reset":      func(tc *testConn) { tc.c.Fail(conn.Reset, os.ErrClosed) },
+		"reset":      func(tc *testConn) { tc.c.Layer().Fail(conn.Reset, os.ErrClosed) },
 		"no handler": func(tc *testConn) { tc.c.SetProtocol(nil, nil); tc.c.Close() },
 	} {
 		for _, r := range []string{"bytes=0-", "bytes=0-100,200-300,400-"} {
 			tc := newTest(t, Options{}, servingDir(root, FileOptions{}))
-			tc.wire.room = 500
+			tc.Wire.Room = 500
 			tc.send(request("GET", "/big", "Range: "+r))
 			if n := openFiles(t, root); n != 1 {
 				t.Fatal(name, n, "files are open")
 			}
 			end(tc)
-			tc.settle()
+			tc.turn()
 			if n := openFiles(t, root); n != 0 {
 				t.Fatal(name, n, "files are open when the connection is gone")
 			}
@@ -231,37 +228,35 @@ func TestServeDirTruncatedFile(t *testing.T) {
 	for _, r := range []string{"bytes=0-", "bytes=0-300000,400000-"} {
 		root, _ := rootWith(t, 1<<20)
 		tc := newTest(t, Options{}, servingDir(root, FileOptions{}))
-		tc.wire.room = 100_000
+		tc.Wire.Room = 100_000
 		tc.send(request("GET", "/big", "Range: "+r) + request("GET", "/big"))
 		if err := os.Truncate(filepath.Join(root.Name(), "big"), 200_000); err != nil {
 			t.Fatal(err)
 		}
-		tc.wire.room = -1
-		tc.c.Writable()
-		tc.settle()
-		if !tc.done || tc.reason != conn.IOError {
-			t.Fatal("the connection was not cut:", tc.reason)
+		tc.Wire.Room = -1
+		tc.turn()
+		if !tc.Closed() || tc.c.Reason() != conn.IOError {
+			t.Fatal("the connection was not cut:", tc.c.Reason())
 		}
-		if n := tc.wire.out.Len(); n > 201_000 || openFiles(t, root) > 0 {
+		if n := len(tc.Wire.Sent); n > 201_000 || openFiles(t, root) > 0 {
 			t.Fatal(n, "bytes", openFiles(t, root), "files are open")
 		}
 	}
 }
 
-// A part that does not fit into the send queue ends the connection, whatever its policy: half a body cannot be made
-// good.
+// A part that does not fit into the send queue ends the connection, whatever its policy: half a
+// body cannot be made good.
 func TestServeDirSendLimit(t *testing.T) {
 	root, _ := rootWith(t, 1<<20)
 	for _, policy := range []conn.SendPolicy{conn.CloseOnFull, conn.RefuseOnFull} {
 		tc := newTest(t, Options{Limits: conn.Limits{Send: 500, OnFull: policy}}, servingDir(root, FileOptions{}))
-		tc.wire.room = 0
+		tc.Wire.Room = 0
 		tc.send(request("GET", "/big", "Range: bytes=0-1,3-4,6-7,9-10,12-13"))
-		if tc.wire.room = -1; tc.c.IsOpen() {
-			tc.c.Writable()
-			tc.settle()
+		if tc.Wire.Room = -1; tc.c.IsOpen() {
+			tc.turn()
 		}
-		if !tc.done || tc.reason != conn.SendLimit || openFiles(t, root) > 0 {
-			t.Fatal(tc.done, tc.reason, openFiles(t, root), "files are open")
+		if !tc.Closed() || tc.c.Reason() != conn.SendLimit || openFiles(t, root) > 0 {
+			t.Fatal(tc.Closed(), tc.c.Reason(), openFiles(t, root), "files are open")
 		}
 	}
 }
@@ -277,11 +272,11 @@ func TestServeDirThrottle(t *testing.T) {
 		if name == "ServeFS" {
 			h = serving(fstest.MapFS{"big": {Data: data}}, o)
 		}
-		tc := newTest(t, Options{HeadTimeout: time.Second, AnswerTimeout: time.Second}, h)
+		tc := newTest(t, Options{HeadTimeout: time.Second, ReplyTimeout: time.Second}, h)
 		tc.send(request("GET", "/big") + request("GET", "/big", "Range: bytes=-5"))
 		for ms := 0; ms*x.rate < 900_000*1000; ms += 100 {
 			due := ms * x.rate / 1000
-			if n := tc.wire.out.Len(); n < due*88/100 || n > due+x.rate/bursts+1000 {
+			if n := len(tc.Wire.Sent); n < due*88/100 || n > due+x.rate/bursts+1000 {
 				t.Fatalf("%s at %d/s: %d bytes after %d ms", name, x.rate, n, ms)
 			}
 			tc.sleep(100 * time.Millisecond)
@@ -300,14 +295,15 @@ func TestServeDirThrottle(t *testing.T) {
 	}
 }
 
-// A bucket never gives more than its rate, but for what it holds, and never less than seven eighths.
+// A bucket never gives more than its rate, but for what it holds, and never less than seven
+// eighths.
 func TestBucket(t *testing.T) {
 	for _, rate := range []int{1, 7, 1000, 1 << 30} {
 		var k bucket
 		k.throttle(rate, 0)
 		now, sent, whole := int64(0), int64(0), int64(rate)*20
 		for turns := 0; sent < whole; turns++ {
-			n := k.take(now, whole-sent)
+			n := k.draw(now, whole-sent)
 			if sent += n; n == 0 {
 				d := k.wait(whole - sent)
 				if d <= 0 || d > 2*time.Second {

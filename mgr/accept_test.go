@@ -17,7 +17,8 @@ import (
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// errorsOf makes a handler that passes on the Error events of listeners; h gets the events of connections.
+// errorsOf makes a handler that passes on the Error events of listeners; h gets the events of
+// connections.
 func errorsOf(h conn.Handler) (conn.Handler, chan *conn.Error) {
 	ch := make(chan *conn.Error, 100)
 	return func(c *conn.Conn, ev conn.Event) {
@@ -125,7 +126,7 @@ func TestRefusedPeersDoNotKeepTheManagerFromEnding(t *testing.T) {
 		"Shutdown": func(l *loop) error { return l.Shutdown(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			underBoth(t, func(t *testing.T, o mgr.Options) {
+			underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 				o.MaxConns = 1
 				h, conns := accepted(nil)
 				l := start(t, o, h, mgr.ListenOptions{Refusal: []byte("full")})
@@ -149,11 +150,11 @@ func TestSetupComesBeforeOpenAndPollIsInherited(t *testing.T) {
 		l := prepare(t, o)
 		lc := l.listen(func(c *conn.Conn, ev conn.Event) {
 			switch ev.(type) {
-			case conn.Open:
+			case *conn.Open:
 				if !c.IsListener() {
 					seen <- fmt.Sprint("Open ", setUp)
 				}
-			case conn.Poll:
+			case *conn.Poll:
 				if !c.IsListener() {
 					c.SetPoll(false)
 					seen <- "Poll"
@@ -171,8 +172,8 @@ func TestSetupComesBeforeOpenAndPollIsInherited(t *testing.T) {
 	})
 }
 
-// starve takes all descriptors away: no new one can be opened until the returned function is called. The sockets that
-// it makes before can still connect.
+// starve takes all descriptors away: no new one can be opened until the returned function is
+// called. The sockets that it makes before can still connect.
 func starve(t *testing.T, sockets int) (fds []int, feed func()) {
 	t.Helper()
 	for range sockets {
@@ -275,7 +276,8 @@ func TestAStarvedListenerClosesWhoWaitsRestsAndRecovers(t *testing.T) {
 	})
 }
 
-// When even the reserved descriptor is gone the peer can only be left to wait, but not with a spinning loop.
+// When even the reserved descriptor is gone the peer can only be left to wait, but not with a
+// spinning loop.
 func TestAStarvedListenerWithoutAReserveDoesNotSpinAndRecovers(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		h, errs := errorsOf(echo)
@@ -309,8 +311,8 @@ func TestAStarvedListenerWithoutAReserveDoesNotSpinAndRecovers(t *testing.T) {
 	})
 }
 
-// fillTo opens descriptors until the next one would be limit, and closes them when the test ends or the returned
-// function is called.
+// fillTo opens descriptors until the next one would be limit, and closes them when the test ends or
+// the returned function is called.
 func fillTo(t *testing.T, limit int) (release func()) {
 	t.Helper()
 	var r unix.Rlimit
@@ -394,8 +396,10 @@ func TestSelectRefusesLargeDescriptorsOnEveryPath(t *testing.T) {
 	if e != nil && !strings.HasSuffix(e.Err.Error(), " is over its limit of 1023") {
 		t.Errorf("error %v", e.Err)
 	}
-	if s := l.stats(); s.Exhausted != 5 || lc.IsClosed() {
-		t.Errorf("Stats.Exhausted %d, want 5; listener closed %v", s.Exhausted, lc.IsClosed())
+	var ended bool
+	l.on(func() { ended = lc.IsClosed() })
+	if s := l.stats(); s.Exhausted != 5 || ended {
+		t.Errorf("Stats.Exhausted %d, want 5; listener closed %v", s.Exhausted, ended)
 	}
 	release()
 	c := l.dial()
@@ -432,7 +436,7 @@ func TestManyPeersThatWaitAreAcceptedOverSeveralTurns(t *testing.T) {
 }
 
 func TestAPausedListenerLeavesPeersWaiting(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		h, conns := accepted(echo)
 		l := prepare(t, o)
 		lc := l.listen(h)
@@ -469,7 +473,7 @@ func TestAClosedListenerIsGoneAndItsConnectionsLive(t *testing.T) {
 		if r := take(t, closed); r != conn.Local {
 			t.Errorf("closed because %v", r)
 		}
-		l.on(func() {}) // the descriptor is closed behind the event
+		l.on(func() {}) // the descriptor is closed after the event
 		if c, err := net.Dial("tcp", l.addr); err == nil {
 			c.Close()
 			t.Error("the port still takes connections")

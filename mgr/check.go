@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// goroutine returns the number of the calling goroutine, which the runtime tells only in the text of a stack trace:
-// "goroutine 17 [running]:". It takes some microseconds, so nothing on the path of a byte calls it.
+// goroutine returns the number of the calling goroutine, which the runtime tells only in the text
+// of a stack trace: "goroutine 17 [running]:". It takes some microseconds, so nothing on the path
+// of a byte calls it.
 func goroutine() uint64 {
 	var b [40]byte
 	n := runtime.Stack(b[:], false)
@@ -46,7 +47,8 @@ func (m *Manager) checkOwner(op string) {
 	}
 }
 
-// loops are the open managers of the process, for Broadcast to know a caller that is some manager's loop.
+// loops are the open managers of the process, for Broadcast to know a caller that is some manager's
+// loop.
 var loops struct {
 	sync.Mutex
 	all []*Manager

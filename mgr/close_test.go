@@ -19,14 +19,15 @@ func eventName(ev conn.Event) string {
 	return strings.TrimPrefix(strings.TrimPrefix(fmt.Sprintf("%T", ev), "*"), "conn.")
 }
 
-// triggers make a connection get each event. peer is its other end; all but Shutdown leave the rest of the loop as it is.
+// triggers make a connection get each event. peer is its other end; all but Shutdown leave the rest
+// of the loop as it is.
 var triggers = map[string]func(l *loop, c *conn.Conn, peer net.Conn){
 	"Open":     nil, // by dialling
 	"Accept":   nil,
 	"Read":     func(_ *loop, _ *conn.Conn, peer net.Conn) { fmt.Fprint(peer, "x") },
 	"Write":    func(l *loop, c *conn.Conn, _ net.Conn) { l.Do(func() { c.WriteString("x") }) },
 	"EOF":      func(_ *loop, _ *conn.Conn, peer net.Conn) { peer.(*net.TCPConn).CloseWrite() },
-	"Deadline": func(l *loop, c *conn.Conn, _ net.Conn) { l.Do(func() { c.SetDeadline(1) }) },
+	"Deadline": func(l *loop, c *conn.Conn, _ net.Conn) { l.Do(func() { c.Layer().SetDeadline(1) }) },
 	"Poll":     func(l *loop, c *conn.Conn, _ net.Conn) { l.Do(func() { c.SetPoll(true) }) },
 	"Wakeup":   func(l *loop, c *conn.Conn, _ net.Conn) { l.Wakeup(c.ID(), nil) },
 	"Error":    func(_ *loop, _ *conn.Conn, peer net.Conn) { reset(peer) },
@@ -36,7 +37,7 @@ var triggers = map[string]func(l *loop, c *conn.Conn, peer net.Conn){
 		go io.Copy(io.Discard, peer)
 	},
 	"Shutdown": func(l *loop, c *conn.Conn, _ net.Conn) {
-		l.Do(func() { c.Fire(conn.Shutdown{}) }) // Manager.Shutdown would end the others too
+		l.Do(func() { c.Driver().Fire(&conn.Shutdown{}) }) // Manager.Shutdown would end the others too
 	},
 }
 
@@ -54,7 +55,7 @@ func (r *lifeRules) see(c *conn.Conn, ev conn.Event) {
 		r.t.Errorf("connection %d gets %s after Close", id, eventName(ev))
 	}
 	switch ev.(type) {
-	case conn.Open:
+	case *conn.Open:
 		if owner, taken := r.fds[c.FD()]; taken {
 			r.t.Errorf("connection %d got descriptor %d, which %d has still", id, c.FD(), owner)
 		}
@@ -79,14 +80,19 @@ var victims = map[string]func(self, other *conn.Conn){
 	"of itself":  func(self, _ *conn.Conn) { self.Close() },
 	"of another": func(_, other *conn.Conn) { other.Close() },
 	"of both":    func(self, other *conn.Conn) { self.Close(); other.Close() },
-	"twice":      func(self, _ *conn.Conn) { self.Close(); self.Close(); self.Drain(); self.Fail(conn.Protocol, io.EOF) },
+	"twice": func(self, _ *conn.Conn) {
+		self.Close()
+		self.Close()
+		self.Drain()
+		self.Layer().Fail(conn.Protocol, io.EOF)
+	},
 }
 
 func TestCloseInsideEachCallback(t *testing.T) {
 	for event, trigger := range triggers {
 		for victim, end := range victims {
 			t.Run(event+" "+victim, func(t *testing.T) {
-				underBoth(t, func(t *testing.T, o mgr.Options) { closeInside(t, o, event, trigger, end) })
+				underBothAtOnce(t, func(t *testing.T, o mgr.Options) { closeInside(t, o, event, trigger, end) })
 			})
 		}
 	}
@@ -160,8 +166,8 @@ func TestCloseInsideATimerADoAndABroadcast(t *testing.T) {
 	})
 }
 
-// Ten connections are readable in one batch; the first handler that runs closes all the others. Their events, which the
-// poller has reported already, must not come any more.
+// Ten connections are readable in one batch; the first handler that runs closes all the others.
+// Their events, which the poller has reported already, must not come any more.
 func TestStaleEventsOfTheSameBatchDoNotCome(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		l := prepare(t, o)
@@ -231,7 +237,7 @@ func TestDrainFlushesEverythingToASlowReader(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		const size = 10 << 20
 		r := record(func(c *conn.Conn, ev conn.Event) {
-			if _, ok := ev.(conn.Accept); ok {
+			if _, ok := ev.(*conn.Accept); ok {
 				c.Write(make([]byte, size))
 				c.Drain()
 			}
@@ -245,15 +251,15 @@ func TestDrainFlushesEverythingToASlowReader(t *testing.T) {
 	})
 }
 
-// Closing a socket whose input has not been read resets the connection, and the reset may destroy what the peer has not
-// read yet (RFC 9112 §9.6).
+// Closing a socket whose input has not been read resets the connection, and the reset may destroy
+// what the peer has not read yet (RFC 9112 §9.6).
 func TestDrainLingerDeliversTheLastBytesAlthoughInputIsOnItsWay(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		const size = 1 << 20
 		r := record(func(c *conn.Conn, ev conn.Event) {
 			if _, ok := ev.(*conn.Read); ok && c.IsOpen() {
 				c.Write(make([]byte, size))
-				c.DrainLinger(10 * time.Second)
+				c.Layer().DrainLinger(10 * time.Second)
 			}
 		})
 		l := start(t, o, r.handle)
@@ -272,9 +278,9 @@ func TestDrainLingerDeliversTheLastBytesAlthoughInputIsOnItsWay(t *testing.T) {
 func TestDrainLingerCutsAPeerThatDoesNotClose(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		r := record(func(c *conn.Conn, ev conn.Event) {
-			if _, ok := ev.(conn.Accept); ok {
+			if _, ok := ev.(*conn.Accept); ok {
 				c.WriteString("bye")
-				c.DrainLinger(100 * time.Millisecond)
+				c.Layer().DrainLinger(100 * time.Millisecond)
 			}
 		})
 		l := start(t, o, r.handle)
@@ -290,10 +296,10 @@ func TestCloseWriteEndsOnlyOneDirection(t *testing.T) {
 		got := make(chan string, 1)
 		r := record(func(c *conn.Conn, ev conn.Event) {
 			switch ev.(type) {
-			case conn.Accept:
+			case *conn.Accept:
 				c.WriteString("that was all")
 				c.CloseWrite()
-			case conn.EOF:
+			case *conn.EOF:
 				got <- string(c.Recv.Bytes())
 			}
 		})
@@ -314,7 +320,7 @@ func TestCloseWriteEndsOnlyOneDirection(t *testing.T) {
 func TestEndOfInputAnswersThenCloses(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		r := record(func(c *conn.Conn, ev conn.Event) {
-			if ev == (conn.EOF{}) {
+			if _, ok := ev.(*conn.EOF); ok {
 				c.Write(c.Recv.Bytes())
 			}
 		})
@@ -328,7 +334,8 @@ func TestEndOfInputAnswersThenCloses(t *testing.T) {
 	})
 }
 
-// Descriptors come again, numbers do not: a Wakeup for a connection that is gone cannot reach its successor.
+// Descriptors come again, numbers do not: a Wakeup for a connection that is gone cannot reach its
+// successor.
 func TestNumbersAreNeverUsedAgainThoughDescriptorsAre(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		r := record(nil)

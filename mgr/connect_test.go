@@ -2,6 +2,7 @@ package mgr_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -30,9 +31,9 @@ func TestConnectsAndSendsWhatWasWrittenBefore(t *testing.T) {
 		got := make(chan string, 1)
 		r := record(func(c *conn.Conn, ev conn.Event) {
 			switch ev.(type) {
-			case conn.Open:
+			case *conn.Open:
 				c.WriteString("early ")
-			case conn.Connect:
+			case *conn.Connect:
 				c.WriteString("late")
 			case *conn.Read:
 				if c.Recv.Len() == len("early late") {
@@ -60,7 +61,7 @@ func TestConnectsToUnixSockets(t *testing.T) {
 		l.run()
 		r := record(func(c *conn.Conn, ev conn.Event) {
 			switch ev.(type) {
-			case conn.Connect:
+			case *conn.Connect:
 				c.WriteString("x")
 			case *conn.Read:
 				c.Drain()
@@ -139,4 +140,61 @@ func mustAddr(t *testing.T, url string) conn.Addr {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// The kernel makes no room for a connection to a unix listener that is behind: it says EAGAIN, and
+// no poller tells when there is room.
+func TestAFullBacklogOfAUnixListenerIsTriedAgain(t *testing.T) {
+	for _, accepts := range []bool{true, false} {
+		t.Run(fmt.Sprintf("accepts %v", accepts), func(t *testing.T) {
+			underBoth(t, func(t *testing.T, o mgr.Options) {
+				url := "unix://" + filepath.Join(t.TempDir(), "s")
+				fd, err := conn.Listen(mustAddr(t, url), conn.SocketOptions{Backlog: 1})
+				must(t, fd, err)
+				l := prepare(t, o)
+				l.run()
+				r := record(func(c *conn.Conn, ev conn.Event) {
+					if _, ok := ev.(*conn.Open); ok {
+						c.WriteString("early")
+					}
+					if _, ok := ev.(*conn.Connect); ok {
+						c.Drain()
+					}
+				})
+				for { // fill the backlog
+					c, again, err := conn.Dial(mustAddr(t, url), conn.SocketOptions{})
+					must(t, c, err)
+					if again {
+						break
+					}
+				}
+				timeout := 30 * time.Millisecond
+				if accepts {
+					timeout = 0
+				}
+				l.connect(url, r.handle, mgr.ConnectOptions{Timeout: timeout})
+				if !accepts {
+					r.want(t, conn.TimedOut, "Open Error Close")
+					return
+				}
+				l.on(func() {})
+				var peers []int // those that fill the backlog say nothing
+				for got := ""; got != "early"; {
+					if c, _, err := conn.AcceptFD(fd); err == nil {
+						t.Cleanup(func() { unix.Close(c) })
+						peers = append(peers, c)
+					} else if err != unix.EAGAIN {
+						t.Fatal(err)
+					}
+					for _, c := range peers {
+						b := make([]byte, 5)
+						n, _ := unix.Read(c, b)
+						got += string(b[:max(n, 0)])
+					}
+					time.Sleep(time.Millisecond) // no poller tells which of them speaks
+				}
+				r.want(t, conn.Local, "Open Connect Write Close")
+			})
+		})
+	}
 }

@@ -65,8 +65,18 @@ func (p *epoll) set(fd int, was, want conn.Interest) error {
 	if want&conn.Out != 0 {
 		ev.Events |= unix.EPOLLOUT
 	}
+	if want&conn.Pri != 0 {
+		ev.Events |= unix.EPOLLPRI
+	}
+	if want&alone != 0 {
+		ev.Events |= unix.EPOLLEXCLUSIVE
+	}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, op, fd, &ev))
 }
+
+// exclusive says that set knows alone. A descriptor that is watched so can only be added and
+// deleted: Linux refuses EPOLL_CTL_MOD.
+func (p *epoll) exclusive() {}
 
 func (p *epoll) wait(out []ready, timeout time.Duration) (int, error) {
 	if len(p.events) < len(out) {
@@ -91,9 +101,9 @@ func (p *epoll) wait(out []ready, timeout time.Duration) (int, error) {
 
 // block waits until something is ready.
 func (p *epoll) block(events []unix.EpollEvent, timeout time.Duration) (int, error) {
-	// A call that waits holds on to the processor until the runtime's monitor takes it away, which can take milliseconds,
-	// and a parked goroutine is not looked for while others run: let those that are ready run first, and what they send
-	// ends the wait before it begins.
+	// A call that waits holds on to the processor until the runtime's monitor takes it away, which
+	// can take milliseconds, and a parked goroutine is not looked for while others run: let those
+	// that are ready run first, and what they send ends the wait before it begins.
 	runtime.Gosched()
 	if p.parked != nil {
 		return p.parked.wait(events, timeout)
@@ -110,6 +120,9 @@ func translate(out []ready, events []unix.EpollEvent) int {
 		}
 		if ev.Events&unix.EPOLLOUT != 0 {
 			got |= conn.Out
+		}
+		if ev.Events&unix.EPOLLPRI != 0 {
+			got |= conn.Pri
 		}
 		if ev.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 			got |= conn.In | conn.Out

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// parked waits for an epoll descriptor as a goroutine, not as a thread: the descriptor, which is readable while something
-// in it is ready, stands in the epoll of Go's own runtime. A thread that blocks in epoll_wait keeps its processor until the
-// runtime's monitor takes it away, up to 10 ms later. Where there are other processors the rest of the program goes on on
-// those, and to block is cheaper; with GOMAXPROCS=1 it would stand still.
+// parked waits for an epoll descriptor as a goroutine, not as a thread: the descriptor, which is
+// readable while something in it is ready, stands in the epoll of Go's own runtime. A thread that
+// blocks in epoll_wait keeps its processor until the runtime's monitor takes it away, up to 10 ms
+// later. Where there are other processors the rest of the program goes on on those, and to block is
+// cheaper; with GOMAXPROCS=1 it would stand still.
 type parked struct {
 	file *os.File
 	raw  syscall.RawConn

@@ -8,7 +8,8 @@ import (
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// What a handler may call from any event, and whether that ends the manager. What was queued is run all the same.
+// The calls that a handler may make in any event, and whether they end the manager. Queued
+// functions run all the same.
 var insides = map[string]struct {
 	call func(t *testing.T, l *loop, lc *conn.Conn)
 	ends bool
@@ -54,7 +55,7 @@ func TestCallsInsideEachCallback(t *testing.T) {
 	for event := range triggers {
 		for name, x := range insides {
 			t.Run(event+" "+name, func(t *testing.T) {
-				underBoth(t, func(t *testing.T, o mgr.Options) { callInside(t, o, event, x.call, x.ends) })
+				underBothAtOnce(t, func(t *testing.T, o mgr.Options) { callInside(t, o, event, x.call, x.ends) })
 			})
 		}
 	}

@@ -16,22 +16,62 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/sidebyside"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// underBoth runs a test with each poller of this system.
+// underBoth runs a test with each poller of this system. The managers log nothing: the stacks of handlers that
+// panic would hide which test failed.
 func underBoth(t *testing.T, f func(t *testing.T, o mgr.Options)) {
 	for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
-		t.Run(p.String(), func(t *testing.T) { f(t, mgr.Options{Poller: p}) })
+		t.Run(p.String(), func(t *testing.T) { f(t, mgr.Options{Poller: p, Log: mgr.Silent}) })
 	}
 }
 
-// loop is a manager that runs in a goroutine of its own until the test ends.
+// underBothAtOnce is underBoth for tests that wait most of the time: the two run beside each other.
+func underBothAtOnce(t *testing.T, f func(t *testing.T, o mgr.Options)) {
+	pollers := []mgr.Poller{mgr.Epoll, mgr.Select}
+	sidebyside.Run(t, 2, []string{"epoll", "select"}, func(t *testing.T, i int) { f(t, mgr.Options{Poller: pollers[i], Log: mgr.Silent}) })
+}
+
+// running is what tests know of a Manager or of Loops that runs until the test ends.
+type running struct {
+	t     *testing.T
+	group interface {
+		mgr.Group
+		Run(context.Context) error
+		Close() error
+	}
+	addr string // of the last listener
+	ran  chan error
+}
+
+// listen opens a listener on a free port.
+func (r *running) listen(h conn.Handler, lo ...mgr.ListenOptions) *conn.Conn {
+	r.t.Helper()
+	c, err := r.group.Listen("tcp://127.0.0.1:0", h, lo...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.addr = c.LocalAddr().String()
+	return c
+}
+
+// run runs it until the test ends.
+func (r *running) run() {
+	go func() { r.ran <- r.group.Run(context.Background()) }()
+	r.t.Cleanup(func() {
+		r.group.Close()
+		if err := <-r.ran; err != nil {
+			r.t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// loop is a manager that runs in a goroutine of its own.
 type loop struct {
 	*mgr.Manager
-	t    *testing.T
-	addr string
-	ran  chan error
+	running
 }
 
 // prepare makes a manager whose loop does not run yet: for handlers that need the loop itself.
@@ -41,29 +81,7 @@ func prepare(t *testing.T, o mgr.Options) *loop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &loop{Manager: m, t: t, ran: make(chan error, 1)}
-}
-
-// listen opens a listener on a free port.
-func (l *loop) listen(h conn.Handler, lo ...mgr.ListenOptions) *conn.Conn {
-	l.t.Helper()
-	c, err := l.Listen("tcp://127.0.0.1:0", h, lo...)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.addr = c.LocalAddr().String()
-	return c
-}
-
-// run runs the loop until the test ends.
-func (l *loop) run() {
-	go func() { l.ran <- l.Run(context.Background()) }()
-	l.t.Cleanup(func() {
-		l.Close()
-		if err := <-l.ran; err != nil {
-			l.t.Errorf("Run: %v", err)
-		}
-	})
+	return &loop{m, running{t: t, group: m, ran: make(chan error, 1)}}
 }
 
 // start opens a listener with h on a free port and runs the loop.
@@ -233,7 +251,7 @@ func accepted(h conn.Handler) (conn.Handler, chan *conn.Conn) {
 		if h != nil {
 			h(c, ev)
 		}
-		if _, ok := ev.(conn.Accept); ok {
+		if _, ok := ev.(*conn.Accept); ok {
 			ch <- c
 		}
 	}, ch

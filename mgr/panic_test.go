@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/mgr"
@@ -120,7 +121,7 @@ func panicIn(t *testing.T, o mgr.Options, event string, trigger func(*loop, *con
 func TestAPanicInShutdownDoesNotStopIt(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		r := record(func(_ *conn.Conn, ev conn.Event) {
-			if ev == (conn.Shutdown{}) {
+			if _, ok := ev.(*conn.Shutdown); ok {
 				panic("boom")
 			}
 			if ev, ok := ev.(*conn.Error); ok && ev.Reason != conn.Panicked {
@@ -195,7 +196,8 @@ func TestMessagesBehindAPanicAreDelivered(t *testing.T) {
 	})
 }
 
-// The function of a Broadcast runs for one connection after the other: a panic ends the one it was running for.
+// The function of a Broadcast runs for one connection after the other: a panic ends the one it was
+// running for.
 func TestAPanicInABroadcastEndsTheConnectionItRanForAndReachesTheOthers(t *testing.T) {
 	for _, from := range []string{"a goroutine", "the loop"} {
 		t.Run("from "+from, func(t *testing.T) {
@@ -227,7 +229,7 @@ func TestAPanicInABroadcastEndsTheConnectionItRanForAndReachesTheOthers(t *testi
 					t.Errorf("ended because %v", why)
 				}
 				l.on(func() {
-					if s := l.Stats(); s.Conns != 2 || s.Panics != 1 || ran != 2 || !victim.Finished() {
+					if s := l.Stats(); s.Conns != 2 || s.Panics != 1 || ran != 2 || !victim.Driver().Finished() {
 						t.Errorf("%d connections are left, %d panics, it ran for %d; want 2, 1, 2", s.Conns, s.Panics, ran)
 					}
 				})
@@ -236,7 +238,7 @@ func TestAPanicInABroadcastEndsTheConnectionItRanForAndReachesTheOthers(t *testi
 	}
 }
 
-// What a handler calls must not change who is blamed when it panics afterwards.
+// A call that a handler makes must not change which connection is blamed when it panics afterwards.
 func TestAPanicBehindACallIsBlamedOnItsOwnConnection(t *testing.T) {
 	for name, call := range map[string]func(*loop){
 		"Broadcast": func(l *loop) { l.Broadcast(func(*conn.Conn) {}) },
@@ -277,7 +279,7 @@ func TestAListenerSurvivesPanicsInAcceptAndInItsOwnEvents(t *testing.T) {
 		o.MaxConns = 1
 		panics := 0
 		h, conns := accepted(func(c *conn.Conn, ev conn.Event) {
-			_, accept := ev.(conn.Accept)
+			_, accept := ev.(*conn.Accept)
 			_, failed := ev.(*conn.Error)
 			if panics < 20 && (accept && !c.IsListener() || failed && c.IsListener()) {
 				panics++
@@ -317,7 +319,7 @@ func TestAPanicInTheLastEventsDoesNotKeepTheManagerFromEnding(t *testing.T) {
 		for range 3 {
 			l.dial()
 			c := take(t, conns)
-			l.on(func() { c.Fail(conn.Protocol, errors.New("x")) })
+			l.on(func() { c.Layer().Fail(conn.Protocol, errors.New("x")) })
 		}
 		l.dial()
 		take(t, conns)
@@ -406,4 +408,90 @@ func crash(how string) {
 		}()
 	}
 	m.Run(context.Background())
+}
+
+// Whoever panics in the last events, the others see them, and Close comes exactly once.
+func TestTheEndIsSeenOnceByAllWhoeverPanics(t *testing.T) {
+	for _, bad := range []string{"watcher Error", "layer Error", "user Error", "watcher Close", "layer Close", "user Close", "all"} {
+		t.Run(bad, func(t *testing.T) {
+			underBoth(t, func(t *testing.T, o mgr.Options) {
+				l := prepare(t, o)
+				var seen []string
+				note := func(who string, ev conn.Event) {
+					switch ev.(type) {
+					case *conn.Error, *conn.Close:
+						name := who + " " + eventName(ev)
+						seen = append(seen, name)
+						if bad == name || bad == "all" {
+							panic("boom in " + name)
+						}
+					}
+				}
+				h, conns := accepted(func(_ *conn.Conn, ev conn.Event) { note("user", ev) })
+				l.listen(h, mgr.ListenOptions{Setup: func(c *conn.Conn) {
+					c.SetProtocol(func(_ *conn.Conn, ev conn.Event) { note("layer", ev) }, nil)
+					c.SetWatcher(watchFunc(func(ev conn.Event) { note("watcher", ev) }))
+				}})
+				l.run()
+				l.dial()
+				c := take(t, conns)
+				l.on(func() { c.Layer().Fail(conn.Protocol, errors.New("x")) })
+				l.until("it is gone", func() bool { return l.Stats().Conns == 0 })
+				l.on(func() {
+					const want = "watcher Error, layer Error, user Error, watcher Close, layer Close, user Close"
+					if got := strings.Join(seen, ", "); got != want {
+						t.Errorf("seen: %s", got)
+					}
+					want2 := map[bool]uint64{true: 6, false: 1}[bad == "all"]
+					if n := l.Stats().Panics; n != want2 {
+						t.Errorf("%d panics, want %d", n, want2)
+					}
+				})
+			})
+		})
+	}
+}
+
+type watchFunc func(ev conn.Event)
+
+func (f watchFunc) Watch(_ *conn.Conn, ev conn.Event) { f(ev) }
+
+// The loop reads all connections into one buffer: what a panicking handler has left in Recv must
+// not become another's bytes.
+func TestAfterAPanicRecvShowsNothingOfOthers(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		m := newManager(t, o)
+		var bad *conn.Conn
+		var left []string
+		lc, err := m.Listen("tcp://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
+			if _, ok := ev.(*conn.Read); ok && bad == nil {
+				bad = c
+				panic("boom")
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			c, err := net.Dial("tcp", lc.LocalAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			io.WriteString(c, "secret")
+		}
+		for end := time.Now().Add(20 * time.Second); len(left) == 0; m.Poll(0) {
+			if time.Now().After(end) {
+				t.Fatal("nothing came")
+			}
+			m.Do(func() { // in the turn of the panic
+				if bad != nil {
+					left = append(left, string(bad.Recv.Bytes()))
+				}
+			})
+		}
+		if left[0] != "" {
+			t.Errorf("Recv shows %q", left[0])
+		}
+	})
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// poller tells which descriptors are ready. This is the contract that each back end (epoll.go, select.go, and the fake one
-// of the simulation test) meets:
+// poller tells which descriptors are ready. This is the contract that each back end (epoll.go,
+// select.go, and the fake one of the simulation test) meets:
 //
 //   - set changes what is watched for fd from was to want. was is what the last successful set left, 0 for nothing. With want
 //     0 the descriptor is not watched at all and nothing of it is kept, so that it can be closed. A descriptor that the
@@ -17,9 +17,11 @@ import (
 //     ever. A signal is not an error: wait returns 0 then. A descriptor stands in ready once.
 //   - Errors and hang-ups of a descriptor are reported as both In and Out, whichever was asked for: the read or the write
 //     that follows finds out what it is.
-//   - Readiness is level-triggered: what was not dealt with is reported again by the next wait. The loop reads once per
+//   - Pri is reported where it was asked for, and neither errors nor hang-ups are Pri.
+//   - Readiness is level-triggered: what was not handled is reported again by the next wait. The loop reads once per
 //     descriptor and turn and may leave the rest in the kernel; with edges it would have to keep its own list of the
 //     descriptors that are not exhausted.
+//   - A watched descriptor that other code has closed is reported as closed, or not at all. It is no error of wait.
 //   - wait is called by one goroutine; set only by that goroutine, never during wait.
 type poller interface {
 	set(fd int, was, want conn.Interest) error
@@ -31,8 +33,9 @@ type poller interface {
 }
 
 type ready struct {
-	fd  int32
-	got conn.Interest
+	fd     int32
+	got    conn.Interest
+	closed bool
 }
 
 // Poller chooses the system call that waits for the connections.
@@ -78,7 +81,8 @@ func newPoller(p Poller) (poller, error) {
 	return nil, fmt.Errorf("mgr: poller %d is not known", p)
 }
 
-// millis converts a wait to milliseconds, rounded up: a timer must have passed when the wait is over.
+// millis converts a wait to milliseconds, rounded up: a timer must have passed when the wait is
+// over.
 func millis(d time.Duration) int {
 	switch {
 	case d < 0:

@@ -186,7 +186,7 @@ func TestPollerWithAShortListGetsRoundToAll(t *testing.T) {
 
 func TestPollerSetOfWhatItCannotWatchIsAnError(t *testing.T) {
 	eachPoller(t, func(t *testing.T, p poller) {
-		fd := 1 << 20 // nobody has that many
+		fd := 1 << 20 // no process has that many
 		if err := p.set(fd, 0, conn.In); err == nil {
 			t.Errorf("descriptor %d was taken", fd)
 		}

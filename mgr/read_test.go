@@ -49,7 +49,7 @@ func TestPartlyDiscardedInputIsAWholeStream(t *testing.T) {
 				k := c.Recv.Len() * (n % 4) / 3 // nothing, a third, two thirds, all
 				sum.Write(c.Recv.Bytes()[:min(k, c.Recv.Len())])
 				c.Recv.Discard(k)
-			case conn.EOF:
+			case *conn.EOF:
 				sum.Write(c.Recv.Bytes())
 				done <- [32]byte(sum.Sum(nil))
 			}
@@ -68,7 +68,7 @@ func TestPartlyDiscardedInputIsAWholeStream(t *testing.T) {
 }
 
 func TestPauseStopsReadingAndResumeDeliversUnreadBytesAgain(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		seen := make(chan string, 10)
 		h, conns := accepted(func(c *conn.Conn, ev conn.Event) {
 			if ev, ok := ev.(*conn.Read); ok {
@@ -112,9 +112,10 @@ func TestReceiveLimitClosesTheConnection(t *testing.T) {
 	})
 }
 
-// epoll reports a hang-up whether asked for or not, and again at every wait: unless nothing is watched at all.
+// epoll reports a hang-up whether asked for or not, and again at every wait: unless nothing is
+// watched at all.
 func TestAPausedConnectionWhosePeerResetsDoesNotSpinTheLoop(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		r := record(nil)
 		h, conns := accepted(r.handle)
 		l := start(t, o, h)
@@ -129,15 +130,15 @@ func TestAPausedConnectionWhosePeerResetsDoesNotSpinTheLoop(t *testing.T) {
 			}
 			c.Resume()
 		})
-		r.want(t, conn.Reset, "Open Accept Error Close")
+		r.want(t, conn.Reset, "Open Accept Resumed Error Close")
 	})
 }
 
 func TestAHalfClosedConnectionThatIsKeptOpenDoesNotSpinTheLoop(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		r := record(func(c *conn.Conn, ev conn.Event) {
 			switch ev.(type) {
-			case conn.Open:
+			case *conn.Open:
 				c.SetHalfOpen(true)
 			case *conn.Wakeup:
 				c.WriteString("good night")
@@ -149,7 +150,7 @@ func TestAHalfClosedConnectionThatIsKeptOpenDoesNotSpinTheLoop(t *testing.T) {
 		peer := l.dial()
 		c := take(t, conns)
 		peer.(*net.TCPConn).CloseWrite()
-		l.until("EOF", c.PeerDone)
+		l.until("EOF", c.Layer().PeerDone)
 		l.wantQuiet()
 		l.Wakeup(c.ID(), nil)
 		wantRead(t, peer, "good night")

@@ -16,9 +16,9 @@ import (
 )
 
 func TestShutdownFromOutsideFlushesAndStopsAccepting(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		r := record(func(c *conn.Conn, ev conn.Event) {
-			if ev == (conn.Shutdown{}) {
+			if _, ok := ev.(*conn.Shutdown); ok {
 				c.Write(make([]byte, 1<<20))
 				c.WriteString("good bye")
 			}
@@ -98,13 +98,14 @@ func TestShutdownFromAHandlerDoesNotCutWhenItsContextIsCancelled(t *testing.T) {
 	})
 }
 
-// shutFromAHandler has a handler call Shutdown, and returns when a connection knows that does not mean to end.
+// shutFromAHandler has a handler call Shutdown, and returns when a connection knows that does not
+// mean to end.
 func shutFromAHandler(t *testing.T, o mgr.Options, ctx context.Context) (*loop, net.Conn, *recorder) {
 	t.Helper()
 	l := prepare(t, o)
 	asked := make(chan struct{}, 1)
 	stays := func(c *conn.Conn, ev conn.Event) {
-		if ev == (conn.Shutdown{}) {
+		if _, ok := ev.(*conn.Shutdown); ok {
 			asked <- struct{}{}
 		}
 	}
@@ -149,7 +150,7 @@ func TestShutdownWithoutARunningLoop(t *testing.T) {
 
 // stubborn is a protocol layer that does not end when it is asked to.
 func stubborn(c *conn.Conn, ev conn.Event) {
-	if _, ok := ev.(conn.Open); ok {
+	if _, ok := ev.(*conn.Open); ok {
 		c.SetProtocol(func(*conn.Conn, conn.Event) {}, nil)
 	}
 }
@@ -192,7 +193,7 @@ func TestShutdownWaitsForAProtocolThatFinishesLater(t *testing.T) {
 		l := prepare(t, o)
 		r := record(func(c *conn.Conn, ev conn.Event) {
 			stubborn(c, ev)
-			if ev == (conn.Shutdown{}) {
+			if _, ok := ev.(*conn.Shutdown); ok {
 				l.AfterFunc(30*time.Millisecond, func() {
 					c.WriteString("the answer")
 					c.Drain()
@@ -220,7 +221,7 @@ func TestShutdownComesBehindAllThatWasQueuedBefore(t *testing.T) {
 		ran, atShutdown := 0, 0
 		l := prepare(t, o)
 		l.listen(func(_ *conn.Conn, ev conn.Event) {
-			if ev == (conn.Shutdown{}) {
+			if _, ok := ev.(*conn.Shutdown); ok {
 				atShutdown = ran
 			}
 		})
@@ -367,5 +368,28 @@ func TestCloseFromAHandlerHappensAtTheEndOfTheTurn(t *testing.T) {
 		wantRead(t, c, "still open")
 		wantGone(t, c)
 		r.want(t, conn.ShuttingDown, "Open Accept Read Write Close")
+	})
+}
+
+func TestShutdownReturnsAtItsDeadlineWhileAHandlerBlocks(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		l := start(t, o, nil)
+		begun, release := make(chan bool), make(chan bool)
+		free := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(free)
+		l.Do(func() { close(begun); <-release })
+		<-begun
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer cancel()
+		down := make(chan error, 1)
+		go func() { down <- l.Shutdown(ctx) }()
+		if err := take(t, down); err != context.DeadlineExceeded { // the handler still blocks
+			t.Errorf("Shutdown: %v", err)
+		}
+		free()
+		if err := take(t, l.ran); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		l.ran <- nil // for the end of the test
 	})
 }

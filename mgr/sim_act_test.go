@@ -31,13 +31,13 @@ func (s *sim) act(p *simConn, inHandler bool) {
 	case k == 13:
 		seq, seen := s.sent, make(map[*conn.Conn]int)
 		first := true
-		err := s.m.pair.Send(message{each: func(c *conn.Conn) {
+		err := queued(s.m.pair.Send(message{order{each: func(c *conn.Conn) {
 			if first {
 				first = false
 				s.delivered(seq, true)
 			}
 			s.visit(c, seen)
-		}})
+		}}}))
 		s.accepted(err, nil)
 		if err == nil {
 			s.queue[len(s.queue)-1].may = true
@@ -82,6 +82,9 @@ func (s *sim) actOn(p *simConn, k int) {
 		}()
 	}
 	s.note("%v: action %d", p, k)
+	if k >= 9 && k <= 18 {
+		p.turned = s.m.stats.Turns
+	}
 	switch k {
 	case 0:
 		p.draining = p.draining || c.IsOpen()
@@ -100,7 +103,7 @@ func (s *sim) actOn(p *simConn, k int) {
 		if d.one(2) {
 			r := []conn.Reason{conn.Protocol, conn.DeadlineOver, conn.IOError}[d.n(3)]
 			p.causes = append(p.causes, r)
-			c.Fail(r, conn.ErrClosed)
+			c.Layer().Fail(r, conn.ErrClosed)
 		}
 	case 5, 6:
 		t := time.Duration(d.n(300)-50) * time.Millisecond
@@ -110,7 +113,7 @@ func (s *sim) actOn(p *simConn, k int) {
 				p.deadline = s.m.Now() + int64(t)
 			}
 		}
-		c.SetDeadline(t)
+		c.Layer().SetDeadline(t)
 	case 7:
 		p.lim.Idle = time.Duration(d.n(2) * d.n(int(time.Second)))
 		c.SetIdleTimeout(p.lim.Idle)
@@ -118,7 +121,7 @@ func (s *sim) actOn(p *simConn, k int) {
 		p.lim.Stall = time.Duration(1 + d.n(int(time.Second)))
 		c.SetWriteTimeout(p.lim.Stall)
 	case 9, 10:
-		p.paused = true
+		p.paused, p.mayResume = true, true
 		c.Pause()
 	case 11, 12, 13:
 		if p.paused {
@@ -127,19 +130,22 @@ func (s *sim) actOn(p *simConn, k int) {
 		p.paused = false
 		c.Resume()
 	case 14:
-		p.held = true
-		c.Hold()
+		p.held, p.mayResume = true, true
+		c.Layer().Hold()
 	case 15, 16:
+		if p.held {
+			p.redeliver()
+		}
 		p.held = false
-		c.Unhold()
+		c.Layer().Unhold()
 	case 17, 18:
 		p.redeliver()
-		c.Redeliver()
+		c.Layer().Redeliver()
 	case 19:
 		p.setPoll(d.one(2))
 		if d.one(8) {
 			p.causes = append(p.causes, conn.Refused)
-			c.SetReason(conn.Refused) // as a layer may, which answers with 503
+			c.Layer().SetReason(conn.Refused) // as a layer may, which answers with 503
 		}
 	case 20:
 		p.halfOpen = d.one(2)
@@ -153,8 +159,8 @@ func (s *sim) actOn(p *simConn, k int) {
 		if d.one(3) {
 			c.AvailableBuffer()
 		}
-		if c.HasProtocol() && p.levels[simUser].opened && !c.Finished() {
-			c.Emit(simSaid{})
+		if c.Layer().HasProtocol() && p.levels[simUser].opened && !c.Driver().Finished() {
+			c.Layer().Emit(&simSaid{})
 		}
 	}
 }
@@ -174,7 +180,7 @@ func (p *simConn) drainLinger(d time.Duration) {
 			p.lingerFor, p.deadline = int64(d), 0
 		}
 	}
-	p.c.DrainLinger(d)
+	p.c.Layer().DrainLinger(d)
 }
 
 func (p *simConn) setPoll(on bool) {
@@ -194,7 +200,7 @@ func (p *simConn) wakeup() {
 }
 
 func (p *simConn) toggleLayer() {
-	if p.c.HasProtocol() {
+	if p.c.Layer().HasProtocol() {
 		p.c.SetProtocol(nil, nil)
 		return
 	}
@@ -208,6 +214,11 @@ func (s *sim) checkWait(timeout time.Duration) {
 	s.checkTouched()
 	if len(m.touched) > 0 && timeout != 0 {
 		s.fail("the loop sleeps for %v with %d connections to settle", timeout, len(m.touched))
+	}
+	if m.pair.Len() == 0 || m.handled != s.handled {
+		s.unheard, s.handled = 0, m.handled
+	} else if s.unheard++; s.unheard > 3 || timeout != 0 {
+		s.fail("the loop sleeps for %v with %d messages, which have waited for %d turns", timeout, m.pair.Len(), s.unheard)
 	}
 	if s.asked >= 0 && (timeout < 0 || timeout > s.asked) && s.polling {
 		s.fail("the loop sleeps for %v, asked for %v", timeout, s.asked)
@@ -267,6 +278,21 @@ func (s *sim) checkTurn() {
 	}
 	s.timers = slices.DeleteFunc(s.timers, func(x *simTimer) bool { return x.dead && s.d.one(2) })
 	s.checkStats()
+	s.checkHeld()
+}
+
+// checkHeld compares what the loop has counted with what its connections hold.
+func (s *sim) checkHeld() {
+	sum := 0
+	for _, p := range s.conns {
+		if !p.done {
+			sum += p.c.Driver().Holds()
+		}
+	}
+	// The parts of shared buffers are rounded down.
+	if held := s.m.Stats().Held; (held < sum || held > sum+len(s.conns)) && !s.refused {
+		s.fail("Stats: %d bytes are held, but the connections have %d", held, sum)
+	}
 }
 
 func (s *sim) checkStats() {
@@ -277,6 +303,9 @@ func (s *sim) checkStats() {
 	if int(st.Panics) != s.panics || int(st.Rejected) != s.rejected || int(st.Wakeups) != s.woken {
 		s.fail("Stats: %d panics, %d rejected, %d wakeups; should be %d, %d and %d", st.Panics, st.Rejected, st.Wakeups,
 			s.panics, s.rejected, s.woken)
+	}
+	if int(st.BellMisses) != s.misses {
+		s.fail("Stats: %d misses of the doorbell, should be %d", st.BellMisses, s.misses)
 	}
 	closed := 0
 	for r, n := range s.closedBy {
@@ -293,8 +322,8 @@ func (s *sim) checkStats() {
 	}
 }
 
-// settleDown lets the peers take and send no more than they have, and the handlers do nothing but read: everything that
-// can be sent and read has to be.
+// settleDown lets the peers take and send no more than they have, and the handlers do nothing but
+// read: everything that can be sent and read has to be.
 func (s *sim) settleDown() {
 	s.note("== settling down")
 	s.calm = true
@@ -302,9 +331,12 @@ func (s *sim) settleDown() {
 		p.paused, p.held = false, false
 		p.redeliver()
 		p.c.Resume()
-		p.c.Unhold()
-		p.c.Redeliver()
+		p.c.Layer().Unhold()
+		p.c.Layer().Redeliver()
 		p.room = math.MaxInt32
+		if p.sealed != nil && !p.computing {
+			p.c.Layer().Computed() // its peer will say no more, and the handshake wants no more of it
+		}
 	}
 	for range 300 {
 		if s.failure != "" || s.over {

@@ -9,13 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/ctlpair"
 )
 
-// The simulation's kernel: descriptors that are handed out lowest first as the real one does, sockets with their buffers, and
-// a poller that meets the contract of poller.go to the letter and is otherwise as unkind as it may be.
+// The simulation's kernel: descriptors that are handed out lowest first as the real one does,
+// sockets with their buffers, and a poller that meets the contract of poller.go to the letter and
+// is otherwise as unkind as it may be.
 
-// All streams carry stretches of one random table, each from a place of its own, so that a byte that is lost, doubled, moved
-// or another connection's is noticed where it is read.
+// All streams carry stretches of one random table, each from a place of its own, so that a byte
+// that is lost, doubled, moved or another connection's is noticed where it is read.
 const (
 	simPeriod = 1<<21 - 9
 	simMax    = 1 << 20 // the longest stretch
@@ -99,7 +101,8 @@ type simFile struct {
 	name   string
 	closed bool
 
-	inStart, sent, read int // of the stream towards us: what the peer has sent, what read(2) has returned
+	inStart, sent, read int // of the stream towards us: what the peer has sent, what the connection has been given
+	pulled              int // what read(2) has returned: more than read if a layer holds some
 	fin                 bool
 	finRead             bool // read(2) has returned 0
 
@@ -108,23 +111,21 @@ type simFile struct {
 	shut          bool
 	gone          bool // the peer has closed: writes fail once they have reached it
 
-	err    error // to be returned by the next read or write
+	heard  uint64 // the turn of the last read(2)
+	err    error  // to be returned by the next read or write
 	failed []conn.Reason
 	conn   *simConn // nil for listeners and refused peers
 }
 
 func (f *simFile) String() string { return fmt.Sprintf("%s(fd %d)", f.name, f.fd) }
 
-func (f *simFile) readable() bool { return f.sent > f.read || f.fin || f.err != nil }
+func (f *simFile) readable() bool { return f.sent > f.pulled || f.fin || f.err != nil }
 func (f *simFile) writable() bool { return f.room > 0 || f.err != nil || f.gone }
 
 // socket opens a file on the lowest free descriptor.
 func (s *sim) socket(name string) *simFile {
 	fd := 3
-	for fd < len(s.files) && (s.files[fd] != nil || fd == s.m.pair.FD()) {
-		fd++
-	}
-	if fd == s.m.pair.FD() {
+	for fd < len(s.files) && s.files[fd] != nil {
 		fd++
 	}
 	for len(s.files) <= fd {
@@ -166,7 +167,7 @@ func (f *simFile) peer() {
 func (f *simFile) reset(d *simDice) {
 	errs := [...]error{unix.ECONNRESET, unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENOMEM}
 	f.err = errs[d.n(len(errs))]
-	f.sent = f.read // a reset throws away what was not read
+	f.sent = f.pulled // a reset throws away what was not read
 	f.fin, f.gone = true, true
 	f.s.note("%v: the peer resets: %v", f, f.err)
 }
@@ -178,7 +179,8 @@ func (f *simFile) hard(err error) error {
 	return err
 }
 
-// simWire is the Transport of one connection, whose descriptor may be another's by the time of a wrong call.
+// simWire is the Transport of one connection, whose descriptor may be another's by the time of a
+// wrong call.
 type simWire struct{ f *simFile }
 
 func (w simWire) check(op string, fd int) bool {
@@ -192,20 +194,46 @@ func (w simWire) check(op string, fd int) bool {
 }
 
 func (w simWire) Read(fd int, p []byte) (int, error) {
-	f, d := w.f, &w.f.s.d
-	switch {
-	case !w.check("read", fd):
-		return 0, unix.EBADF
-	case len(p) == 0:
+	f := w.f
+	if len(p) == 0 {
 		f.s.fail("%v: read into nothing", f)
 		return 0, nil
+	}
+	n, err := w.pull(fd, len(p))
+	if n > 0 {
+		w.give(p, n)
+	}
+	return n, err
+}
+
+// give hands n bytes of the stream to the connection.
+func (w simWire) give(p []byte, n int) {
+	f := w.f
+	copy(p, simBytes(f.inStart, f.read, n))
+	clear(p[n:min(len(p), n+64)]) // the bytes after it belong to no one
+	f.read += n
+	f.s.bytesIn += n
+	if f.conn != nil {
+		f.conn.arrived(n)
+	}
+	f.s.note("%v: read %d", f, n)
+}
+
+// pull is read(2) without the bytes.
+func (w simWire) pull(fd, most int) (int, error) {
+	f, d := w.f, &w.f.s.d
+	if !w.check("read", fd) {
+		return 0, unix.EBADF
+	}
+	f.heard = f.s.m.stats.Turns
+	switch {
 	case d.one(24):
 		return 0, unix.EINTR
 	case f.err != nil:
 		err := f.err
 		f.err = nil
 		return 0, f.hard(err)
-	case f.sent == f.read:
+	case f.sent == f.pulled:
 		if f.fin {
 			f.finRead = true
 			f.s.note("%v: read: end of file", f)
@@ -213,18 +241,11 @@ func (w simWire) Read(fd int, p []byte) (int, error) {
 		}
 		return 0, unix.EAGAIN
 	}
-	n := min(len(p), f.sent-f.read)
+	n := min(most, f.sent-f.pulled)
 	if d.one(4) {
 		n = 1 + d.n(n)
 	}
-	copy(p, simBytes(f.inStart, f.read, n))
-	clear(p[n:min(len(p), n+64)]) // what lies behind is nobody's
-	f.read += n
-	f.s.bytesIn += n
-	if f.conn != nil {
-		f.conn.arrived(n)
-	}
-	f.s.note("%v: read %d", f, n)
+	f.pulled += n
 	return n, nil
 }
 
@@ -305,7 +326,7 @@ func (w simWire) Close(fd int) error {
 	if f.conn != nil && !f.conn.levels[simUser].closed {
 		f.s.fail("%v: closed before its Close event", f)
 	}
-	if fd < len(f.s.m.conns) && f.s.m.conns[fd] != nil {
+	if f.s.m.at(fd) != nil {
 		f.s.fail("%v: closed while it is in the table", f)
 	}
 	f.closed = true
@@ -330,6 +351,28 @@ func (k simSock) Writev(fd int, p [][]byte) (int, error) { return k.wire(fd).Wri
 func (k simSock) CloseWrite(fd int) error                { return k.wire(fd).CloseWrite(fd) }
 func (k simSock) Close(fd int) error                     { return k.wire(fd).Close(fd) }
 
+// simBell is the descriptor of the doorbell, below those of the connections.
+const simBell = 2
+
+// newBell makes a doorbell whose strokes fail now and then.
+func (s *sim) newBell() ctlpair.Bell {
+	return ctlpair.Bell{
+		FD: simBell,
+		Strike: func() error {
+			if s.d.one(4) {
+				s.misses++
+				s.note("the doorbell fails")
+				return unix.ENOBUFS
+			}
+			s.rings = true
+			return nil
+		},
+		Silence: func() { s.rings = s.d.one(16) },
+		After:   func(_ time.Duration, f func()) { s.tries = append(s.tries, f) },
+		Close:   func() error { return nil },
+	}
+}
+
 // simPoller is the poller of the simulation.
 type simPoller struct{ s *sim }
 
@@ -348,7 +391,7 @@ func (p simPoller) close() error {
 func (p simPoller) set(fd int, was, want conn.Interest) error {
 	s := p.s
 	s.busy()
-	if s.m == nil || fd == s.m.pair.FD() { // the doorbell; newManager has not returned yet
+	if s.m == nil { // the doorbell, in newManager, which has not returned yet
 		return nil
 	}
 	switch {
@@ -402,8 +445,21 @@ func (p simPoller) wait(out []ready, timeout time.Duration) (int, error) {
 			list = append(list, ready{fd: int32(fd), got: got})
 		}
 	}
-	if s.m.pair.Len() > 0 {
-		list = append(list, ready{fd: int32(s.m.pair.FD()), got: conn.In})
+	for _, again := range s.tries {
+		if s.d.one(3) {
+			s.tries = nil
+			again()
+		}
+	}
+	if len(s.computing) > 0 && (s.calm || s.d.one(2)) {
+		done := s.computing[0]
+		s.computing = s.computing[1:]
+		if err := s.m.Complete(done); err != nil {
+			s.fail("Complete: %v", err)
+		}
+	}
+	if s.rings {
+		list = append(list, ready{fd: simBell, got: conn.In})
 	}
 	s.list = list
 	for i := len(list) - 1; i > 0; i-- {

@@ -12,8 +12,8 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// simConn is what a connection should be, told from the outside: from the calls made, the events seen and what the
-// simulated kernel was asked for.
+// simConn is what a connection should be, told from the outside: from the calls made, the events
+// seen and what the simulated kernel was asked for.
 type simConn struct {
 	*simFile
 	c   *conn.Conn
@@ -36,10 +36,16 @@ type simConn struct {
 	above    bool
 	tried    bool // a write of what is pending
 
+	sealed              *simSealed // its transport, nil if it is plain
+	securing, computing bool       // the phases of the handshake
+	secureBy            int64
+
 	paused, held, halfOpen, shutAsked bool
 	polls                             bool
 	pollSince, polled                 uint64 // turns: SetPoll, the last Poll
 	mustDrain                         bool   // EOF was left to the default
+	turned                            uint64 // the turn in which a handler last stopped or started reading
+	mayResume                         bool   // a Resumed event may come
 	again                             bool   // a Read event with N 0 may come
 	againBy                           uint64 // by the end of this turn it must have, 0 when not
 
@@ -49,7 +55,7 @@ type simConn struct {
 	deadline         int64
 	lingerFor        int64 // of DrainLinger; counted from when all is sent
 	active, moved    int64
-	overdue          int64 // when a timeout was first seen to be over
+	overdue, dueWas  int64 // when a timeout was first seen to be over, and which
 	ended            conn.Reason
 }
 
@@ -63,8 +69,18 @@ const (
 // simSaid is the event that a layer emits.
 type simSaid struct{}
 
+func (*simSaid) EventName() string { return "simSaid" }
+
 // simPanic is what handlers panic with on purpose.
 type simPanic struct{}
+
+// sealedOut returns how many bytes the transport holds: the send limit does not count them.
+func (p *simConn) sealedOut() int {
+	if p.sealed == nil {
+		return 0
+	}
+	return p.sealed.out
+}
 
 func (p *simConn) pending() int { return p.accepted - p.got }
 
@@ -102,8 +118,8 @@ func (p *simConn) event(ev conn.Event, level int) {
 	if s.tracing {
 		s.note("%v: %s sees %s", p, []string{"the layer", "the user"}[level], simName(ev))
 	}
-	_, said := ev.(simSaid)
-	_, opens := ev.(conn.Open)
+	_, said := ev.(*simSaid)
+	_, opens := ev.(*conn.Open)
 	if len(s.running) > 0 && !said && !opens {
 		s.fail("%v: %s inside a handler of %v", p, simName(ev), s.running[len(s.running)-1])
 	}
@@ -135,7 +151,7 @@ func (p *simConn) event(ev conn.Event, level int) {
 		} else {
 			p.discard(s.d.n(3))
 		}
-	case conn.EOF:
+	case *conn.EOF:
 		if level == simUser {
 			defer func() { p.mustDrain = p.mustDrain || !p.halfOpen && p.c.IsOpen() }()
 		}
@@ -147,8 +163,11 @@ func (p *simConn) event(ev conn.Event, level int) {
 	_, last1 := ev.(*conn.Close)
 	_, last2 := ev.(*conn.Error)
 	always := opens || last1 || last2 // to layer and user, come what may, except a panic
-	s.handle(p, ev, s.panicky && !(level == simLayer && always))
-	if level == simLayer && (!p.c.IsClosed() || always) {
+	if level == simLayer && always {
+		p.passed = ev // even when the layer panics
+	}
+	s.handle(p, ev, s.panicky && !(level == simLayer && opens))
+	if level == simLayer && !p.c.IsClosed() {
 		p.passed = ev
 	}
 }
@@ -167,7 +186,7 @@ func (p *simConn) Watch(c *conn.Conn, ev conn.Event) {
 // order checks that Open comes first, Error only before Close, and Close once and last.
 func (p *simConn) order(ev conn.Event, level int) {
 	l := &p.levels[level]
-	_, opens := ev.(conn.Open)
+	_, opens := ev.(*conn.Open)
 	_, fails := ev.(*conn.Error)
 	_, closes := ev.(*conn.Close)
 	switch {
@@ -197,9 +216,9 @@ func (p *simConn) check(ev conn.Event) {
 			s.fail("%v: Read{0} that nobody asked for", p)
 		case p.c.Recv.Len() == 0:
 			s.fail("%v: Read of nothing", p)
-		case p.paused || p.held && ev.N > 0 || p.c.Congested() || p.draining || p.mustDrain:
+		case p.paused || p.held || p.c.Layer().Congested() || p.draining || p.mustDrain:
 			s.fail("%v: Read{%d} while paused %v, held %v, congested %v, draining %v", p, ev.N, p.paused, p.held,
-				p.c.Congested(), p.draining)
+				p.c.Layer().Congested(), p.draining)
 		}
 		p.unreported = 0
 		if ev.N == 0 {
@@ -210,33 +229,40 @@ func (p *simConn) check(ev conn.Event) {
 			s.fail("%v: Write{%d} where %d have gone", p, ev.N, p.unsaid)
 		}
 		p.unsaid = 0
-	case conn.Drained:
+		p.again = p.again || p.above && !p.c.Layer().Congested()
+	case *conn.Resumed:
+		if !p.mayResume || p.c.Layer().Stopped() || p.draining || ev.For < 0 {
+			s.fail("%v: Resumed after %v; may %v, stopped %v", p, ev.For, p.mayResume, p.c.Layer().Stopped())
+		}
+		p.mayResume, p.again = false, true
+	case *conn.Drained:
 		if !p.above || p.pending() > 0 {
 			s.fail("%v: Drained; above %v, pending %d", p, p.above, p.pending())
 		}
 		p.above = false
-	case conn.EOF:
+	case *conn.EOF:
 		if p.eof || !p.finRead {
 			s.fail("%v: EOF; before %v, read %v", p, p.eof, p.finRead)
 		}
 		p.eof = true
-	case conn.Deadline:
+	case *conn.Deadline:
 		if p.deadline == 0 || p.deadline > now {
 			s.fail("%v: Deadline at %d, which was set to %d", p, now, p.deadline)
 		}
 		p.deadline = 0
-	case conn.Poll:
+		p.checkHeard(ev)
+	case *conn.Poll:
 		if !p.polls || p.polled == s.m.stats.Turns {
 			s.fail("%v: Poll; asked %v, the last was in turn %d", p, p.polls, p.polled)
 		}
 		p.polled = s.m.stats.Turns
-	case conn.Shutdown:
+	case *conn.Shutdown:
 		if !s.m.shutting {
 			s.fail("%v: Shutdown", p)
 		}
 	case *conn.Wakeup:
 		s.woken++
-		s.delivered(int(binary.LittleEndian.Uint64(ev.Data)), conn.FDOfID(p.c.ID()) == p.fd && binary.LittleEndian.Uint64(ev.Data[8:]) == p.c.ID())
+		s.delivered(int(binary.LittleEndian.Uint64(ev.Data)), s.m.find(p.c.ID()) == p.c && binary.LittleEndian.Uint64(ev.Data[8:]) == p.c.ID())
 	case *conn.Error:
 		if !p.mayFail(ev.Reason) {
 			s.fail("%v: Error{%v, %v} without a cause", p, ev.Reason, ev.Err)
@@ -244,9 +270,21 @@ func (p *simConn) check(ev conn.Event) {
 		if ev.Err == nil {
 			s.fail("%v: Error without an error", p)
 		}
+		if ev.Reason == conn.Idle && !p.c.Paused() {
+			p.checkHeard(ev)
+		}
 		p.ended = ev.Reason
 	case *conn.Close:
 		p.checkClose(ev)
+	}
+}
+
+// checkHeard checks that what the peer has sent was read in this turn, before ev judged it.
+func (p *simConn) checkHeard(ev conn.Event) {
+	turn := p.s.m.stats.Turns
+	deaf := p.computing || p.paused || p.held || p.c.Layer().Congested() || p.drains() || p.eof || p.again
+	if !deaf && p.turned != turn && p.heard != turn {
+		p.s.fail("%v: %s before it was heard", p, simName(ev))
 	}
 }
 
@@ -265,7 +303,7 @@ func (p *simConn) mayFail(r conn.Reason) bool {
 	case conn.Stalled:
 		return p.lim.Stall > 0 && p.pending() > 0 && now >= p.moved+int64(p.lim.Stall)
 	case conn.DeadlineOver:
-		return p.deadline != 0 && now >= p.deadline && p.drains()
+		return p.deadline != 0 && now >= p.deadline && p.drains() || p.securing && now >= p.secureBy
 	case conn.RecvLimit:
 		return p.read-p.consumed > p.lim.Recv
 	case conn.ShuttingDown:
@@ -314,7 +352,7 @@ func (p *simConn) discard(how int) {
 	case 1:
 		n = min(n, p.s.d.n(32))
 	}
-	if p.c.Finished() || n == 0 {
+	if p.c.Driver().Finished() || n == 0 {
 		return
 	}
 	if p.c.IsClosed() && p.read-p.consumed > p.lim.Recv { // it is too late
@@ -353,7 +391,7 @@ func (p *simConn) write(how, n int) {
 		k, err = c.WriteThrough(b)
 	}
 	s.note("%v: writes %d in way %d: %d, %v", p, n, how, k, err)
-	over := n > 0 && before+n > p.lim.Send
+	over := n > 0 && before-p.sealedOut() >= p.lim.Send
 	switch {
 	case !open && (k != 0 || !errors.Is(err, conn.ErrClosed)):
 		s.fail("%v: a write to what is closed: %d, %v", p, k, err)
@@ -374,20 +412,24 @@ func (p *simConn) write(how, n int) {
 			p.moved = s.m.Now()
 		}
 		p.accepted += k
-		p.above = p.above || before+k > p.lim.HighWater // though it may have gone through already
+		p.mayResume = p.mayResume || before+k >= p.lim.HighWater
+		p.above = p.above || before+k >= p.lim.HighWater // though it may have gone through already
 	}
 }
 
 // due returns when the first timeout of the connection is over.
 func (p *simConn) due() int64 {
 	t := int64(math.MaxInt64)
-	if p.deadline != 0 {
+	switch {
+	case p.securing:
+		t = p.secureBy
+	case p.deadline != 0:
 		t = p.deadline
 	}
 	if p.lim.Idle > 0 {
 		t = min(t, p.active+int64(p.lim.Idle))
 	}
-	if p.lim.Stall > 0 && p.pending() > 0 {
+	if p.lim.Stall > 0 && p.pending() > 0 && !p.securing {
 		t = min(t, p.moved+int64(p.lim.Stall))
 	}
 	return t
@@ -400,8 +442,8 @@ const simLate = int64(100 * time.Millisecond)
 func (p *simConn) checkTurn(touched bool) {
 	s, c := p.s, p.c
 	switch {
-	case c.Finished() != p.finished || p.finished != p.closed:
-		s.fail("%v: finished %v, saw Close %v, descriptor closed %v", p, c.Finished(), p.finished, p.closed)
+	case c.Driver().Finished() != p.finished || p.finished != p.closed:
+		s.fail("%v: finished %v, saw Close %v, descriptor closed %v", p, c.Driver().Finished(), p.finished, p.closed)
 		return
 	case p.finished:
 		return
@@ -433,13 +475,13 @@ func (p *simConn) checkTurn(touched bool) {
 	if c.Pending() != p.pending() {
 		s.fail("%v: Pending is %d, should be %d", p, c.Pending(), p.pending())
 	}
-	if n := p.pending(); n > p.lim.Send/2 != c.Congested() && (n > p.lim.Send/2 || n <= p.lim.Send/4) {
-		s.fail("%v: Congested is %v with %d of %d", p, c.Congested(), n, p.lim.Send)
+	if n, mark := p.pending(), p.lim.HighWater; n >= mark != c.Layer().Congested() && (n >= mark || n <= mark/2 && !touched) {
+		s.fail("%v: Congested is %v with %d, the mark is %d", p, c.Layer().Congested(), n, mark)
 	}
 	if t := p.due(); t > s.m.Now() {
 		p.overdue = 0
-	} else if p.overdue == 0 {
-		p.overdue = s.m.Now()
+	} else if p.overdue == 0 || p.dueWas != t { // where two are over, one is noticed after the other
+		p.overdue, p.dueWas = s.m.Now(), t
 	} else if s.m.Now() > p.overdue+simLate {
 		s.fail("%v: a timeout that was over at %d is unnoticed at %d", p, t, s.m.Now())
 	}
@@ -448,11 +490,25 @@ func (p *simConn) checkTurn(touched bool) {
 	}
 }
 
-// checkRest is for a connection that the loop will not look at before the poller or someone else says so.
+// checkRest is for a connection that the loop will not look at before the poller or someone else
+// says so.
 func (p *simConn) checkRest() {
 	s, c := p.s, p.c
 	want := conn.Interest(0)
-	if p.lingers() || c.IsOpen() && !p.paused && !p.held && !c.Congested() && !p.eof {
+	if p.securing {
+		if !p.computing {
+			want = conn.In
+		}
+		if got := s.watched[p.fd]; got != want {
+			s.fail("%v: watched for %d in the handshake, should be %d; computing %v", p, got, want, p.computing)
+		}
+		return
+	}
+	notify := p.sealed != nil && p.sealed.notify
+	if notify {
+		want |= conn.Out
+	}
+	if p.lingers() || c.IsOpen() && !p.paused && !p.held && !c.Layer().Congested() && !p.eof {
 		want |= conn.In
 	}
 	if p.pending() > 0 {
@@ -464,14 +520,17 @@ func (p *simConn) checkRest() {
 	switch got := s.watched[p.fd]; {
 	case got != want:
 		s.fail("%v: watched for %d, should be %d; paused %v, held %v, congested %v, eof %v, pending %d", p, got, want,
-			p.paused, p.held, c.Congested(), p.eof, p.pending())
+			p.paused, p.held, c.Layer().Congested(), p.eof, p.pending())
 	case p.above && p.pending() == 0:
 		s.fail("%v: no Drained", p)
+	case notify:
+	case p.sealed != nil && c.IsOpen() && !p.eof && !c.Layer().Stopped() && p.sealed.Buffered():
+		s.fail("%v: the transport holds input, and nobody will read it", p)
 	case (p.draining || p.mustDrain) && p.pending() == 0 && !p.lingers():
 		s.fail("%v: drained, and not closed", p)
 	case p.shutAsked && p.pending() == 0 && !p.shut:
 		s.fail("%v: flushed, and not shut down", p)
-	case p.againBy != 0 && s.m.stats.Turns > p.againBy && c.IsOpen() && !p.paused && !c.Congested() && c.Recv.Len() > 0:
+	case p.againBy != 0 && s.m.stats.Turns > p.againBy && c.IsOpen() && !c.Layer().Stopped() && c.Recv.Len() > 0:
 		s.fail("%v: what is unread was not delivered again", p)
 	}
 }

@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/ctlpair"
 )
 
-// The simulation runs a real Manager with real connections over a poller, a clock and sockets that are made up
-// (sim_kernel_test.go), does at random what programs, peers and kernels do, and compares everything with a model of how it
-// should be (sim_model_test.go). All chance comes from one seed:
+// The simulation runs a real Manager with real connections over a poller, a clock and sockets that
+// are made up (sim_kernel_test.go), does at random what programs, peers and kernels do, and
+// compares everything with a model of how it should be (sim_model_test.go). All chance comes from
+// one seed:
 //
 //	go test ./mgr -run Sim -sim.seed=N -sim.steps=M
 
@@ -37,7 +39,7 @@ func TestSim(t *testing.T) {
 		return
 	}
 	runs := *simRuns
-	if raceEnabled {
+	if raceEnabled || testing.Short() {
 		runs /= 10
 	}
 	for i := range runs {
@@ -64,7 +66,8 @@ func FuzzLoop(f *testing.F) {
 	})
 }
 
-// simWatch runs one simulation, and once more with a trace when it fails. A simulation that hangs ends the program.
+// simWatch runs one simulation, and once more with a trace when it fails. A simulation that hangs
+// ends the program.
 func simWatch(t *testing.T, dice func() simDice, steps int, again string) {
 	t.Helper()
 	hung := time.AfterFunc(time.Minute, func() { panic("the simulation hangs: " + again) })
@@ -93,6 +96,12 @@ type sim struct {
 	list      []ready
 	inWait    bool
 	polledOut bool
+	rings     bool     // the doorbell
+	misses    int      // its strokes that failed
+	tries     []func() // what is to ring it again
+	computing []func() // what workers will complete
+	unheard   int      // turns for which messages have waited, and none was handled
+	handled   uint64   // messages
 
 	conns   []*simConn // all there ever were
 	live    []*simConn // without those that have seen Close
@@ -131,7 +140,7 @@ type simTimer struct {
 type simMessage struct {
 	seq int
 	to  *simConn // of a Wakeup
-	may bool     // a Broadcast, which nobody notices when there is no connection
+	may bool     // a Broadcast, which has no effect without a connection
 }
 
 func newSim(d simDice, steps int) *sim {
@@ -145,6 +154,8 @@ func newSim(d simDice, steps int) *sim {
 	if err != nil {
 		panic(err)
 	}
+	m.pair.Close(nil)
+	m.pair = ctlpair.NewOver[message](o.Queue, s.newBell())
 	s.m, m.sock = m, simSock{s}
 	s.g = goroutine()
 	return s
@@ -266,6 +277,12 @@ func (s *sim) open() *simConn {
 	if s.d.one(2) {
 		p.c.SetProtocol(p.layer, nil)
 	}
+	if s.d.one(3) {
+		p.sealed = &simSealed{simWire: simWire{p.simFile}, p: p, record: 1 + s.d.n(5000)}
+		p.securing, p.secureBy = true, s.m.Now()+int64(simSecure)
+		p.c.Layer().SetTransport(p.sealed, simSecure)
+		s.note("%v: is sealed", p)
+	}
 	if p.watching = s.d.one(2); p.watching {
 		p.c.SetWatcher(p)
 	}
@@ -290,7 +307,7 @@ func (s *sim) listen() {
 func (s *sim) listenerEvent(c *conn.Conn, ev conn.Event) {
 	s.events++
 	switch ev.(type) {
-	case conn.Open:
+	case *conn.Open:
 		s.lOpened = true
 	case *conn.Close:
 		if s.lClosed {
@@ -319,7 +336,7 @@ func (s *sim) refuse() {
 	f := s.socket("refused")
 	f.outStart = s.files[s.l.c.FD()].outStart
 	s.l.ill = s.d.one(2)
-	s.m.refuse(s.l, f.fd, conn.Peer{})
+	s.m.refuse(s.l, f.fd, conn.Peer{}, errTooManyConns)
 }
 
 // some returns a connection: mostly a living one, at times one that is long gone.
@@ -408,7 +425,8 @@ func (s *sim) limit() int {
 	return s.m.opts.Queue
 }
 
-// delivered notes that a message has come. All before it must have come too, or be Wakeups of the dead.
+// delivered notes that a message has come. All before it must have come too, or be Wakeups of the
+// dead.
 func (s *sim) delivered(seq int, right bool) {
 	if !right {
 		s.fail("message %d came to the wrong connection", seq)

@@ -12,28 +12,40 @@ import (
 
 func TestIdleConnectionsEndAndActiveOnesDoNot(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
-		const idle = 150 * time.Millisecond
-		r := record(echo)
-		l := start(t, o, r.handle, mgr.ListenOptions{Limits: conn.Limits{Idle: idle}})
-		begin := time.Now()
-		lazy, busy := l.dial(), l.dial()
-		tick := time.NewTicker(idle / 10)
-		defer tick.Stop()
-		for len(r.ended) == 0 && time.Since(begin) < 10*time.Second {
+		const idle = time.Second
+		reads := 0
+		r := record(func(c *conn.Conn, ev conn.Event) {
+			if _, ok := ev.(*conn.Read); ok {
+				reads++
+			}
+			echo(c, ev)
+		})
+		m := newTurning(t, o)
+		now := m.Now()
+		mgr.SetClock(m.Manager, func() int64 { return now })
+		addr := m.listenAt("tcp://127.0.0.1:0", r.handle, mgr.ListenOptions{Limits: conn.Limits{Idle: idle}}).LocalAddr().String()
+		lazy, busy := dialAddr(t, "tcp", addr), dialAddr(t, "tcp", addr)
+		m.until("both are accepted", func() bool { return m.Stats().Conns == 2 })
+		echoed := func(n int) {
+			t.Helper()
 			fmt.Fprint(busy, "x")
+			m.until("the busy one is read", func() bool { return reads == n })
 			wantRead(t, busy, "x")
-			<-tick.C
 		}
-		if took := time.Since(begin); took < idle {
-			t.Errorf("it ended after %v, want %v at least", took, idle)
+		for n := range 10 { // each byte a tenth after the last
+			echoed(n + 1)
+			if len(r.ended) > 0 {
+				t.Fatalf("one ended because %v after %d tenths", <-r.ended, n)
+			}
+			now += int64(idle / 10)
 		}
-		if why := take(t, r.ended); why != conn.Idle {
+		m.until("the lazy one ends", func() bool { return len(r.ended) > 0 })
+		if why := <-r.ended; why != conn.Idle {
 			t.Errorf("ended because %v", why)
 		}
 		wantEOF(t, lazy)
-		fmt.Fprint(busy, "x")
-		wantRead(t, busy, "x")
-		if s := l.stats(); s.Closed[conn.Idle] != 1 || s.Conns != 1 {
+		echoed(11)
+		if s := m.Stats(); s.Closed[conn.Idle] != 1 || s.Conns != 1 {
 			t.Errorf("Stats: %d idle, %d Conns; want 1, 1", s.Closed[conn.Idle], s.Conns)
 		}
 	})
@@ -60,7 +72,7 @@ func TestSetIdleTimeoutOfOneConnection(t *testing.T) {
 
 // There is no other timer or timeout here that would make the loop look.
 func TestAStalledWriteEndsTheConnection(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		const stall = 100 * time.Millisecond
 		r := record(nil)
 		h, conns := accepted(r.handle)
@@ -79,7 +91,7 @@ func TestAStalledWriteEndsTheConnection(t *testing.T) {
 }
 
 func TestASlowReaderIsNotStalled(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		const stall = 300 * time.Millisecond
 		r := record(nil)
 		h, conns := accepted(r.handle)
@@ -107,12 +119,12 @@ func TestASlowReaderIsNotStalled(t *testing.T) {
 }
 
 func TestDeadlineFiresOnceNotEarlyAndNotWhenCancelled(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		const d = 50 * time.Millisecond
 		l := prepare(t, o)
 		fired := make(chan int64, 100) // on the loop's clock
 		h, conns := accepted(func(_ *conn.Conn, ev conn.Event) {
-			if ev == (conn.Deadline{}) {
+			if _, ok := ev.(*conn.Deadline); ok {
 				fired <- l.Now()
 			}
 		})
@@ -124,12 +136,12 @@ func TestDeadlineFiresOnceNotEarlyAndNotWhenCancelled(t *testing.T) {
 		cancelled := take(t, conns)
 		var begin int64
 		l.on(func() {
-			cancelled.SetDeadline(d)
-			c.SetDeadline(time.Hour)
-			c.SetDeadline(d)
+			cancelled.Layer().SetDeadline(d)
+			c.Layer().SetDeadline(time.Hour)
+			c.Layer().SetDeadline(d)
 			begin = l.Now()
 		})
-		l.on(func() { cancelled.SetDeadline(0) })
+		l.on(func() { cancelled.Layer().SetDeadline(0) })
 		if took := time.Duration(take(t, fired) - begin); took < d {
 			t.Errorf("fired after %v, want %v", took, d)
 		}
@@ -142,7 +154,8 @@ func TestDeadlineFiresOnceNotEarlyAndNotWhenCancelled(t *testing.T) {
 	})
 }
 
-// A thousand connections with different deadlines: each fires once, in good time, and the loop does not turn for each.
+// A thousand connections with different deadlines: each fires once, in good time, and the loop does
+// not turn for each.
 func TestTimeoutsOfAThousandConnections(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		n := 1000
@@ -152,7 +165,7 @@ func TestTimeoutsOfAThousandConnections(t *testing.T) {
 		l := prepare(t, o)
 		late := make(chan time.Duration, 2*n)
 		h, conns := accepted(func(c *conn.Conn, ev conn.Event) {
-			if ev == (conn.Deadline{}) {
+			if _, ok := ev.(*conn.Deadline); ok {
 				late <- time.Duration(l.Now() - c.Data.(int64))
 			}
 		})
@@ -173,7 +186,7 @@ func TestTimeoutsOfAThousandConnections(t *testing.T) {
 			for i, c := range all {
 				d := time.Duration(100+i%200) * time.Millisecond
 				c.Data = l.Now() + int64(d)
-				c.SetDeadline(d)
+				c.Layer().SetDeadline(d)
 			}
 			turns = l.Stats().Turns
 		})
@@ -202,7 +215,7 @@ func TestTimeoutsOfAThousandConnections(t *testing.T) {
 }
 
 func TestALoopWithTimeoutsFarAwaySleeps(t *testing.T) {
-	underBoth(t, func(t *testing.T, o mgr.Options) {
+	underBothAtOnce(t, func(t *testing.T, o mgr.Options) {
 		o.Limits.Idle = time.Hour
 		h, conns := accepted(echo)
 		l := start(t, o, h)

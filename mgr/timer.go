@@ -16,14 +16,14 @@ type Timer struct {
 	index int // in the heap; -1 when not set
 }
 
-// AfterFunc calls f on the loop once, when d has passed: in the next turn at the earliest. The clock is monotonic.
-// Functions that are due at the same time run in the order they were set.
+// AfterFunc calls f on the loop once, when d has passed: in the next turn at the earliest. The
+// clock is monotonic. Functions that are due at the same time run in the order they were set.
 func (m *Manager) AfterFunc(d time.Duration, f func()) *Timer {
 	return m.newTimer(d, 0, f)
 }
 
-// Every calls f on the loop each time d has passed, which must be positive. The times are counted from the first, so
-// that they do not drift; those that the loop was too late for are left out.
+// Every calls f on the loop each time d has passed, which must be positive. The times are counted
+// from the first, so that they do not drift; those that the loop was too late for are left out.
 func (m *Manager) Every(d time.Duration, f func()) *Timer {
 	if d <= 0 {
 		panic("mgr: Every: the interval must be positive")
@@ -42,7 +42,8 @@ func (m *Manager) newTimer(d, every time.Duration, f func()) *Timer {
 // later returns at+d, or the end of time when that is past it.
 func later(at, d int64) int64 { return at + min(d, math.MaxInt64-at) }
 
-// Stop keeps the timer from firing again, and reports whether it would have. It may be called from the timer's own function.
+// Stop keeps the timer from firing again, and reports whether it would have. It may be called from
+// the timer's own function.
 func (t *Timer) Stop() bool {
 	t.m.check("Timer.Stop")
 	if t.index < 0 {
@@ -52,9 +53,10 @@ func (t *Timer) Stop() bool {
 	return true
 }
 
-// runTimers calls the functions that are due. A timer is set again, or forgotten, before its function runs: so Stop
-// works inside, and a panic leaves the heap as it should be. Timers that are set in this turn wait for the next turn, even
-// when the clock is so coarse that they are due at once.
+// runTimers calls the functions that are due. A timer is set again, or forgotten, before its
+// function runs: so Stop works inside, and a panic leaves the heap as it should be. Timers that are
+// set in this turn wait for the next turn, even when the clock is so coarse that they are due at
+// once.
 func (m *Manager) runTimers() {
 	for len(m.timers) > 0 && m.timers[0].at <= m.sh.Now && m.timers[0].seq <= m.turn.timers {
 		t := m.timers[0]
@@ -65,8 +67,7 @@ func (m *Manager) runTimers() {
 			t.at = later(t.at+late-late%t.every, t.every)
 			heap.Fix(&m.timers, 0)
 		}
-		m.current = nil
-		t.f()
+		m.try(nil, t.f)
 	}
 }
 

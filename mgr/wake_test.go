@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,16 +18,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-const (
-	senders = 8
-	calls   = 10_000
-)
+const senders = 8
 
-// sendAll has 8 goroutines make 10,000 calls each, every one again until it is accepted, and returns how often one was
-// refused. A call that was refused and delivered all the same would come twice.
+// calls is how many each of them makes.
+var calls = func() int {
+	if exhaustive.On() {
+		return 10_000
+	}
+	return 2000
+}()
+
+// sendAll has 8 goroutines make their calls, every one again until it is accepted, and returns how
+// often one was refused. A call that was refused and delivered all the same would come twice.
 func sendAll(t *testing.T, call func(sender, i int) error) (refused int64) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -95,7 +102,7 @@ func TestEveryWakeupComesOnceInOrderOrIsRefused(t *testing.T) {
 			b := binary.BigEndian.AppendUint32(nil, uint32(s))
 			return l.Wakeup(id, binary.BigEndian.AppendUint32(b, uint32(i)))
 		})
-		if s := l.stats(); s.Wakeups != senders*calls || s.LostWakeups != 0 {
+		if s := l.stats(); s.Wakeups != uint64(senders*calls) || s.LostWakeups != 0 {
 			t.Errorf("Stats: %d Wakeups, %d LostWakeups", s.Wakeups, s.LostWakeups)
 		}
 		wantAllOnceInOrder(t, &got)
@@ -416,6 +423,42 @@ func TestAfterCloseAllIsRefused(t *testing.T) {
 		}
 		if err := m.Run(context.Background()); err != nil {
 			t.Errorf("Run: %v, want nil", err)
+		}
+	})
+}
+
+// The texts of the errors name the package that the program has called.
+func TestErrorsNameThePackage(t *testing.T) {
+	for _, err := range []error{mgr.ErrClosed, mgr.ErrDeaf, mgr.ErrFull, mgr.ErrNoListener} {
+		if !strings.HasPrefix(err.Error(), "mgr: ") {
+			t.Errorf("%q", err)
+		}
+	}
+}
+
+// A result of work that the loop has begun is not lost because other goroutines have filled its
+// queue.
+func TestCompleteWithAFullQueue(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		o.Queue = 2
+		l := prepare(t, o)
+		defer l.Close()
+		var order []string
+		l.Do(func() { order = append(order, "do") })
+		l.Do(func() { order = append(order, "do") })
+		if err := l.Do(func() {}); err != mgr.ErrFull {
+			t.Fatalf("Do: %v, want ErrFull", err)
+		}
+		done := make(chan error)
+		go func() { done <- l.Complete(func() { order = append(order, "complete") }) }()
+		if err := <-done; err != nil {
+			t.Fatalf("Complete: %v", err)
+		}
+		if err := l.Poll(time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(order, []string{"complete", "do", "do"}) {
+			t.Errorf("ran %v", order)
 		}
 	})
 }

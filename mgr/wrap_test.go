@@ -73,7 +73,7 @@ func TestWrapBothEndsOfAPipe(t *testing.T) {
 		l := start(t, o, echo)
 		got := make(chan string, 1)
 		reader := record(func(c *conn.Conn, ev conn.Event) {
-			if ev == (conn.EOF{}) {
+			if _, ok := ev.(*conn.EOF); ok {
 				got <- string(c.Recv.Bytes())
 			}
 		})
@@ -99,7 +99,7 @@ func TestWrapBothEndsOfAPipe(t *testing.T) {
 	})
 }
 
-// A write to a pipe that nobody reads raises SIGPIPE besides EPIPE.
+// A write to a pipe without a reader raises SIGPIPE besides EPIPE.
 func TestABrokenPipeIsAnErrorAndNoSignal(t *testing.T) {
 	underBoth(t, func(t *testing.T, o mgr.Options) {
 		var fds [2]int
@@ -208,6 +208,83 @@ func TestWrapRefusesADescriptorTwice(t *testing.T) {
 		}
 		if n := m.Stats().Conns; n != 1 {
 			t.Errorf("Stats.Conns %d, want 1", n)
+		}
+	})
+}
+
+// shouting is a Transport of a program's own, over a pipe.
+type shouting struct {
+	conn.File
+	closed *int
+}
+
+func (s shouting) Read(fd int, p []byte) (int, error) {
+	n, err := s.File.Read(fd, p)
+	copy(p, strings.ToUpper(string(p[:n])))
+	return n, err
+}
+
+func (s shouting) Close(fd int) error { *s.closed++; return s.File.Close(fd) }
+
+func TestWrapDeviceHasItsOwnTransport(t *testing.T) {
+	underBoth(t, func(t *testing.T, o mgr.Options) {
+		m := newManager(t, o)
+		var fds [2]int
+		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		w := fileOf(t, fds[1])
+		got, closed := "", 0
+		if _, err := m.WrapDevice(fds[0], shouting{closed: &closed}, func(c *conn.Conn, ev conn.Event) {
+			if _, ok := ev.(*conn.Read); ok {
+				got += string(c.Recv.Bytes())
+				c.Recv.Discard(c.Recv.Len())
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.WriteString("hello")
+		w.Close()
+		for range 10 {
+			m.Poll(0)
+		}
+		if got != "HELLO" || closed != 1 || m.Stats().Conns != 0 {
+			t.Errorf("%q came; closed %d times; %d connections left", got, closed, m.Stats().Conns)
+		}
+		a, b := socketpair(t)
+		fileOf(t, b)
+		_, err := m.WrapDevice(a, shouting{}, nil)
+		if want := fmt.Sprintf("mgr: wrap: descriptor %d is a socket", a); err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		if err := unix.Close(a); err != nil {
+			t.Errorf("the descriptor was closed: %v", err)
+		}
+		if _, err := m.WrapDevice(-1, shouting{}, nil); !errors.Is(err, unix.EBADF) {
+			t.Errorf("descriptor -1: %v", err)
+		}
+		// A device that is wrapped neither blocks the loop nor goes to programs that are started.
+		if err := unix.Pipe(fds[:]); err != nil {
+			t.Fatal(err)
+		}
+		fileOf(t, fds[1])
+		if _, err := m.WrapDevice(fds[0], shouting{closed: &closed}, nil); err != nil {
+			t.Fatal(err)
+		}
+		status, _ := unix.FcntlInt(uintptr(fds[0]), unix.F_GETFL, 0)
+		flags, _ := unix.FcntlInt(uintptr(fds[0]), unix.F_GETFD, 0)
+		if status&unix.O_NONBLOCK == 0 || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("status %#x, flags %#x", status, flags)
+		}
+		// The descriptor stays the caller's after an error.
+		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		fileOf(t, fds[0])
+		fileOf(t, fds[1])
+		m.Close()
+		if _, err := m.WrapDevice(fds[0], shouting{}, nil); !errors.Is(err, mgr.ErrClosed) {
+			t.Errorf("after Close: %v", err)
 		}
 	})
 }

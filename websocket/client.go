@@ -5,44 +5,76 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/internal/weburl"
 )
 
-// ClientOptions of Connect. The zero value works, and so does a nil *ClientOptions. The connection keeps the pointer: it may be
-// shared, and must not be changed once it is in use.
+// ClientOptions are the options of Connect. The zero value works, and so does a nil *ClientOptions.
+// The connection keeps the pointer: clients may share it, and it must not be changed once it is in
+// use.
 type ClientOptions struct {
-	// Options are those that both sides have. Protocols are offered, Header is added to the request; Origins and Check are
-	// for servers.
+	// Options are the options of both sides. A client offers Protocols and adds Header to its
+	// request; Origins and Check are for servers.
 	Options
 
 	// Origin is sent as the Origin header; browsers send one, programs need not.
 	Origin string
 
-	// Address is where to connect to instead of the URL's host and port: unix:///run/x.sock, or the address of a host that
-	// the URL names, tcp://192.0.2.1:80.
+	// Address replaces the host and port of the URL as the place to connect to: a unix socket,
+	// unix:///run/x.sock, or the address of a host that the URL names, tcp://192.0.2.1:80.
 	Address string
 
-	// HandshakeTimeout is how long it may take from Connect to the server's answer; 10 s when 0. Each redirect has as long
-	// again.
+	// TLS protects the connection to a wss:// URL: a *tlsconn.Client. The server's certificate must
+	// be for the host of the URL.
+	TLS conn.ClientTLS
+
+	// Proxy returns the URL of the HTTP proxy for a URL, which is given with http:// for ws:// and
+	// https:// for wss://; "" for none. http.ProxyFromEnvironment() is one. The proxy is asked for
+	// a tunnel (CONNECT, RFC 6455 §4.1).
+	Proxy func(url string) (string, error)
+
+	// Jar has the cookies of the request, and takes those of the response; nil is none.
+	Jar http.Jar
+
+	// HandshakeTimeout bounds the time from Connect to the server's response, else http.ErrTimeout;
+	// 10 s when 0. It begins again with each redirect.
 	HandshakeTimeout time.Duration
 
-	// MaxRedirects is how many redirects are followed, one after the other; 0 refuses them. A Header goes along to the same
-	// host and port only, since it may be a credential.
+	// ResolveTimeout bounds the time for the name of the server, else http.ErrResolveTimeout, and
+	// ConnectTimeout that for the connection, from the name on, else http.ErrConnectTimeout. TLS
+	// has a timeout of its own, else http.ErrTLSTimeout. When 0, HandshakeTimeout alone bounds
+	// them.
+	ResolveTimeout, ConnectTimeout time.Duration
+
+	// MaxRedirects is how many redirects are followed, one after the other; 0 refuses them. Header
+	// is sent again only to the same host and port, since it may be a credential.
 	MaxRedirects int
 
 	Limits conn.Limits        // of the connection; the zero value means the manager's
 	Socket conn.SocketOptions // of the connection
 }
 
-// Redirect says that a client's connection ends because the server has pointed elsewhere, and that Connect goes on there.
+// Redirect says that a client's connection ends because the server has named another URL, and that
+// Connect goes on there.
 type Redirect struct {
-	URL  string     // where to
+	URL  string     // that the server has named
 	Conn *conn.Conn // the new connection: it has the same handler, and the same Data
 }
 
-const defaultHandshakeTimeout = 10 * time.Second
+// EventName implements conn.Event.
+func (*Redirect) EventName() string { return "websocket.Redirect" }
+
+const (
+	defaultHandshakeTimeout = 10 * time.Second
+	// maxHead bounds the head of a response together with all interim responses before it.
+	maxHead = 16 << 10
+	// maxRefusal bounds the part that is kept of a refusal's body.
+	maxRefusal = 4 << 10
+)
 
 func (o *ClientOptions) handshakeTimeout() time.Duration {
 	if o.HandshakeTimeout > 0 {
@@ -51,41 +83,59 @@ func (o *ClientOptions) handshakeTimeout() time.Duration {
 	return defaultHandshakeTimeout
 }
 
+// http returns the options of the HTTP client that makes the handshake.
+func (o *ClientOptions) http() http.ClientOptions {
+	orNever := func(d time.Duration) time.Duration {
+		if d <= 0 {
+			return -1
+		}
+		return d
+	}
+	return http.ClientOptions{
+		MaxHead: maxHead, MaxHeaders: 500, MaxBody: maxRefusal,
+		Address: o.Address, TLS: o.TLS, Proxy: o.Proxy, Tunnel: true, Jar: o.Jar,
+		ResolveTimeout: orNever(o.ResolveTimeout), ConnectTimeout: orNever(o.ConnectTimeout),
+		FirstByteTimeout: -1, StallTimeout: -1, Timeout: o.handshakeTimeout(),
+		Limits: o.Limits, Socket: o.Socket,
+	}
+}
+
 var clientDefaults ClientOptions
 
-// dial is a client's opening handshake, and the protocol's state until there is a WebSocket.
+// dial is a client's opening handshake: a request of package http, until there is a WebSocket. It
+// gets the events of that request.
 type dial struct {
 	opts   *ClientOptions
-	target *target
-	answer answer
-	until  int64 // on the loop's clock
-	spent  int   // bytes of interim responses
+	target *weburl.URL
 	key    [24]byte
-	refuse bool // the head of a response that is no 101 has come whole
+	req    http.ClientRequest
+
+	response response
+	refused  *HandshakeError // once a response has come that is no 101
+
 	// follow goes on at another target; nil where redirects cannot be followed.
-	follow func(c *conn.Conn, d *dial, to *target) (*conn.Conn, error)
+	follow func(c *conn.Conn, d *dial, to *weburl.URL) (*conn.Conn, error)
 	hops   int // redirects that have been followed
 }
 
-// ConnectOver begins a client's handshake on c, which no protocol layer sits on: a connection that the program has made
-// itself, such as one of Manager.Wrap or through a proxy. The url is for the request alone. Redirects are refused. The
-// handler of c gets the events that Connect tells of.
+// ConnectOver begins a client's handshake on c, a connection without a protocol layer that the
+// program has made itself: with Manager.Wrap, say, or through a proxy. The url is for the request
+// alone; wss:// needs a connection with TLS. Redirects are refused. The handler of c gets the
+// events that Connect describes.
 func ConnectOver(c *conn.Conn, url string, opts *ClientOptions) error {
 	d, err := newDial(url, opts)
 	if err != nil {
 		return err
 	}
-	if c.HasProtocol() {
-		return errLayer
+	if err = http.ConnectOver(c, d.httpURL(), d.opts.http()); err == nil {
+		err = http.Send(c, &d.req)
+	} else {
+		err = errors.Unwrap(err) // d.wrap says what it is about
 	}
-	if err := d.begin(c); err != nil {
-		return fmt.Errorf("websocket: connect to %s: %w", d.target.url, err)
-	}
-	return nil
+	return d.wrap(err)
 }
 
-var errLayer = errors.New("websocket: connect: a protocol layer sits on the connection already")
-
+// newDial makes the handshake with url.
 func newDial(url string, opts *ClientOptions) (*dial, error) {
 	if opts == nil {
 		opts = &clientDefaults
@@ -97,162 +147,175 @@ func newDial(url string, opts *ClientOptions) (*dial, error) {
 	if err != nil {
 		return nil, fmt.Errorf("websocket: connect to %q: %w", url, err)
 	}
-	return &dial{opts: opts, target: t}, nil
+	d := &dial{opts: opts, target: t}
+	return d, d.wrap(d.makeRequest())
 }
 
-// begin puts the handshake on c and queues the request, which waits for the connection to stand.
-func (d *dial) begin(c *conn.Conn) error {
-	var nonce [16]byte // RFC 6455 §4.1 item 7: chosen at random for each connection
+// wrap says what an error is about.
+func (d *dial) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("websocket: connect to %s: %w", d.target.Text, err)
+}
+
+// httpURL returns the URL of the request, with the scheme of HTTP.
+func (d *dial) httpURL() string { return "http" + d.target.Text[len("ws"):] }
+
+// makeRequest makes the client's opening handshake (§4.1).
+func (d *dial) makeRequest() error {
+	o := d.opts
+	var nonce [16]byte // item 7: chosen at random for each connection
 	crand.Read(nonce[:])
 	base64.StdEncoding.Encode(d.key[:], nonce[:])
-	c.SetProtocol(d.handle, d)
-	d.until = c.Shared().Now + int64(d.opts.handshakeTimeout())
-	c.SetDeadline(d.opts.handshakeTimeout())
-	_, err := c.Write(d.target.appendRequest(c.AvailableBuffer(), d.key[:], d.opts))
-	return err
+	d.req.Events = d.event
+	fields := []Header{{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}, {"Sec-WebSocket-Key", string(d.key[:])}}
+	if o.Origin != "" {
+		fields = append(fields, Header{"Origin", o.Origin})
+	}
+	if len(o.Protocols) > 0 {
+		fields = append(fields, Header{"Sec-WebSocket-Protocol", strings.Join(o.Protocols, ", ")})
+	}
+	if o.Compress != nil {
+		fields = append(fields, Header{"Sec-WebSocket-Extensions", string(o.Compress.AppendOffer([]byte(permessageDeflate)))})
+	}
+	for _, f := range append(fields, o.Header...) {
+		if err := d.req.AddHeader(f.Name, f.Value); err != nil {
+			return fmt.Errorf("header %s: %w", f.Name, err)
+		}
+	}
+	return nil
 }
 
-// handle is the protocol handler until there is a WebSocket.
-func (d *dial) handle(c *conn.Conn, ev conn.Event) {
-	switch ev.(type) {
-	case conn.Connect:
-		c.SetDeadline(time.Duration(max(d.until-c.Shared().Now, 1))) // that of the attempt to connect is gone
-	case *conn.Read:
-		d.read(c)
-	case conn.EOF:
-		if d.refuse {
-			d.refused(c)
-		} else {
-			d.fail(c, conn.PeerClosed, "the server closed the connection without an answer")
+// event handles what comes of the request.
+func (d *dial) event(c *conn.Conn, ev conn.Event) {
+	switch ev := ev.(type) {
+	case *http.ResponseHead:
+		d.response.read(ev)
+		if ev.Status == 101 {
+			d.switched(c, ev)
+			return
 		}
-	case conn.Deadline:
-		if d.refuse {
-			d.refused(c)
-		} else {
-			d.fail(c, conn.DeadlineOver, "the server did not answer in time")
+		d.refused = d.failure(nil, d.refusal(ev.Status))
+		d.refused.Status, d.refused.Head = ev.Status, string(ev.Raw())
+		d.refused.RetryAfter = retryAfter(ev.Header("Retry-After"), time.Now())
+		if !d.redirected(c) {
+			http.StreamResponse(c)
 		}
-	case conn.Shutdown:
+	case *http.Chunk:
+		e := d.refused
+		e.Body = append(e.Body, ev.Data[:min(len(ev.Data), maxRefusal-len(e.Body))]...)
+		if ev.Last || len(e.Body) == maxRefusal {
+			c.Layer().Fail(conn.Protocol, e)
+		}
+	case *conn.Shutdown:
 		d.fail(c, conn.ShuttingDown, "this side is shutting down")
+	case *conn.Error:
+		ev.Err = d.explain(ev.Err)
 	}
 }
 
-// read takes what has come of the response.
-func (d *dial) read(c *conn.Conn) {
-	a := &d.answer
-	for !d.refuse {
-		done, wrong := a.take(c.Recv.Bytes())
-		switch {
-		case wrong != "":
-			d.fail(c, conn.Protocol, wrong)
-			return
-		case !done:
-			return
-		case a.status == 101:
-			d.switched(c)
-			return
-		case a.status >= 200:
-			d.refuse = true
-			if d.redirected(c) {
-				return
-			}
-		default: // RFC 9110 §15.2: interim responses are passed over
-			if d.spent += a.end; d.spent > maxAnswer {
-				d.fail(c, conn.Protocol, "too many interim responses")
-				return
-			}
-			c.Recv.Discard(a.end)
-			*a = answer{}
-		}
+// explain puts the end of the connection in the words of this package.
+func (d *dial) explain(err error) error {
+	if d.refused != nil { // its body was cut
+		return d.refused
 	}
-	if _, done := a.refusalBody(c.Recv.Bytes()[a.end:]); done {
-		d.refused(c)
+	if own, ok := errors.AsType[*HandshakeError](err); ok {
+		return own
 	}
+	e := d.failure(err, strings.TrimPrefix(err.Error(), "http: "))
+	if bad, ok := errors.AsType[*http.ResponseError](err); ok {
+		e.Head = string(bad.Head)
+	}
+	return e
 }
 
-// switched makes a WebSocket of the connection, if the response says what it has to.
-func (d *dial) switched(c *conn.Conn) {
-	a := &d.answer
-	wrong := a.check(d.key[:], d.opts.Protocols)
-	var agreed *deflation
+// switched makes a WebSocket of the connection if its response is in order.
+func (d *dial) switched(c *conn.Conn, head *http.ResponseHead) {
+	r := &d.response
+	wrong := r.check(d.key[:], d.opts.Protocols)
+	var agreed *Agreement
 	switch {
-	case wrong != "" || !a.extensions.found:
-	case d.opts.Deflate == nil:
+	case wrong != "" || !r.extensions.found:
+	case d.opts.Compress == nil:
 		wrong = notOffered
 	default:
-		agreed, wrong = d.opts.Deflate.answered(a.extensions.deflate)
-	}
-	if wrong != "" {
-		d.fail(c, conn.Protocol, wrong)
-		return
-	}
-	c.Recv.Discard(a.end)
-	begin(c, &d.opts.Options)
-	s := of(c)
-	s.keys, s.deflation = newKey, agreed
-	c.Emit(&Open{Protocol: a.protocol})
-	if of(c) == s && c.Recv.Len() > 0 { // frames came in the packet of the response
-		s.read(c)
-	}
-}
-
-// refused ends the connection because of a response that is no 101, with what has come of its body.
-func (d *dial) refused(c *conn.Conn) {
-	a := &d.answer
-	why := fmt.Sprintf("the server answered %d", a.status)
-	if a.reason != "" {
-		why += " " + a.reason
-	}
-	if a.redirects() {
-		switch {
-		case a.location == "":
-			why += " without a Location"
-		case d.follow == nil || d.opts.MaxRedirects <= 0:
-			why += ", a redirect to " + a.location + ", which is not followed"
-		default:
-			why += fmt.Sprintf(", a redirect to %s, after %d others", a.location, d.hops)
+		var err error
+		if agreed, err = d.opts.Compress.Confirm(r.extensions.deflate); err != nil {
+			wrong = err.Error()
 		}
 	}
-	d.fail(c, conn.Protocol, why)
+	if wrong != "" {
+		e := d.failure(nil, wrong)
+		e.Status, e.Head = head.Status, string(head.Raw())
+		c.Layer().Fail(conn.Protocol, e)
+		return
+	}
+	if http.Detach(c) != nil {
+		return
+	}
+	begin(c, &d.opts.Options)
+	s := of(c)
+	s.keys, s.agreed = newKey, agreed
+	c.Layer().Emit(&Open{Protocol: r.protocol})
 }
 
-func (a *answer) redirects() bool {
-	switch a.status {
+// refusal says why there is no WebSocket after a response that is no 101.
+func (d *dial) refusal(status int) string {
+	r := &d.response
+	why := fmt.Sprintf("the server responded with %d", status)
+	if r.reason != "" {
+		why += " " + r.reason
+	}
+	if isRedirect(status) {
+		switch {
+		case r.location == "":
+			why += " without a Location"
+		case d.follow == nil || d.opts.MaxRedirects <= 0:
+			why += ", a redirect to " + r.location + ", which is not followed"
+		default:
+			why += fmt.Sprintf(", a redirect to %s, after %d others", r.location, d.hops)
+		}
+	}
+	return why
+}
+
+func isRedirect(status int) bool {
+	switch status {
 	case 301, 302, 303, 307, 308:
 		return true
 	}
 	return false
 }
 
-// redirected goes on elsewhere, if the response asks for that and it may be followed.
+// redirected goes on at another URL if the response is a redirect that may be followed.
 func (d *dial) redirected(c *conn.Conn) bool {
-	if !d.answer.redirects() || d.answer.location == "" || d.follow == nil || d.hops >= d.opts.MaxRedirects {
+	r := &d.response
+	if !isRedirect(d.refused.Status) || r.location == "" || d.follow == nil || d.hops >= d.opts.MaxRedirects {
 		return false
 	}
-	to, err := d.target.follow(d.answer.location)
+	to, err := d.target.Follow(r.location)
 	var next *conn.Conn
 	if err == nil {
 		next, err = d.follow(c, d, to)
 	}
 	if err != nil {
-		d.fail(c, conn.Protocol, fmt.Sprintf("redirect to %s: %v", d.answer.location, err))
+		d.refused.Reason, d.refused.Err = fmt.Sprintf("redirect to %s: %v", r.location, err), err
+		c.Layer().Fail(conn.Protocol, d.refused)
 		return true
 	}
-	c.Emit(&Redirect{URL: to.url.String(), Conn: next})
+	if !c.IsOpen() { // the program has given the attempt up, in an early event of next
+		next.Close()
+		return true
+	}
+	c.Layer().Emit(&Redirect{URL: to.Text, Conn: next})
 	c.Close()
 	return true
 }
 
 // fail ends the connection with a HandshakeError.
-func (d *dial) fail(c *conn.Conn, r conn.Reason, why string) {
-	a := &d.answer
-	e := &HandshakeError{Status: a.status, Reason: why, URL: d.target.url.String()}
-	if b := c.Recv.Bytes(); a.status != 0 && a.end <= len(b) {
-		e.Head = string(b[:a.end])
-		if d.refuse {
-			body, _ := a.refusalBody(b[a.end:])
-			e.Body = append([]byte(nil), body...)
-		}
-	}
-	c.Recv.Discard(c.Recv.Len())
-	c.Fail(r, e)
+func (d *dial) fail(c *conn.Conn, r conn.Reason, why string) { c.Layer().Fail(r, d.failure(nil, why)) }
+
+func (d *dial) failure(err error, why string) *HandshakeError {
+	return &HandshakeError{Reason: why, URL: d.target.Text, Err: err}
 }

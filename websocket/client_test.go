@@ -1,4 +1,4 @@
-package websocket
+package websocket_test
 
 import (
 	"bufio"
@@ -10,35 +10,36 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/websocket"
 )
 
 // newClientRig is a client that has sent its request, which is returned.
-func newClientRig(t testing.TB, opts *ClientOptions) (*rig, *nethttp.Request) {
+func newClientRig(t testing.TB, opts *websocket.ClientOptions) (*rig, *nethttp.Request) {
 	t.Helper()
-	r := bareRig(t)
+	r := bareRig(t, nil)
 	r.client = true
-	if err := ConnectOver(r.c, "ws://server.example:8080/chat?room=1", opts); err != nil {
+	if err := websocket.ConnectOver(r.c, "ws://server.example:8080/chat?room=1", opts); err != nil {
 		t.Fatal(err)
 	}
-	r.settle()
-	req, err := nethttp.ReadRequest(bufio.NewReader(bytes.NewReader(r.sent)))
+	r.Turn()
+	req, err := nethttp.ReadRequest(bufio.NewReader(bytes.NewReader(r.Wire.Sent)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.sent = nil
+	r.Wire.Sent = nil
 	return r, req
 }
 
 // switching is the response that req wants, with more lines.
 func switching(req *nethttp.Request, more ...string) []byte {
-	accept := acceptKey([]byte(req.Header.Get("Sec-WebSocket-Key")))
+	accept := websocket.AcceptKey([]byte(req.Header.Get("Sec-WebSocket-Key")))
 	lines := append([]string{"HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
 		"Sec-WebSocket-Accept: " + string(accept[:])}, more...)
 	return []byte(strings.Join(lines, "\r\n") + "\r\n\r\n")
 }
 
 // openRig is a client whose handshake is done.
-func openRig(t testing.TB, opts *ClientOptions) *rig {
+func openRig(t testing.TB, opts *websocket.ClientOptions) *rig {
 	t.Helper()
 	r, req := newClientRig(t, opts)
 	r.receive(switching(req))
@@ -49,13 +50,13 @@ func openRig(t testing.TB, opts *ClientOptions) *rig {
 
 // bare is a frame as servers send it.
 func bare(first byte, payload string) []byte {
-	return append(appendHeader(nil, first, len(payload)), payload...)
+	return append(websocket.AppendHeader(nil, first, len(payload)), payload...)
 }
 
 // RFC 6455 §4.1: the requirements of the client's opening handshake.
 func TestClientRequest(t *testing.T) {
-	opts := &ClientOptions{Origin: "http://page.example", Options: Options{
-		Protocols: []string{"chat", "superchat"}, Header: []Header{{"Authorization", "Basic eDp5"}, {"X-A", ""}}}}
+	opts := &websocket.ClientOptions{Origin: "http://page.example", Options: websocket.Options{
+		Protocols: []string{"chat", "superchat"}, Header: []websocket.Header{{"Authorization", "Basic eDp5"}, {"X-A", ""}}}}
 	_, req := newClientRig(t, opts)
 	if req.Method != "GET" || req.Proto != "HTTP/1.1" || req.RequestURI != "/chat?room=1" || req.Host != "server.example:8080" {
 		t.Errorf("request %s %s %s to %s", req.Method, req.RequestURI, req.Proto, req.Host)
@@ -72,7 +73,7 @@ func TestClientRequest(t *testing.T) {
 	for range 100 { // item 7: a nonce of 16 bytes, selected at random for each connection
 		_, req := newClientRig(t, nil)
 		key := req.Header.Get("Sec-WebSocket-Key")
-		if !validKey([]byte(key)) || seen[key] {
+		if !websocket.ValidKey([]byte(key)) || seen[key] {
 			t.Fatalf("key %q is not fresh", key)
 		}
 		seen[key] = true
@@ -86,11 +87,12 @@ func TestClientRequest(t *testing.T) {
 
 const acceptLine = "Sec-WebSocket-Accept: "
 
-// §4.1, the list at its end, and RFC 9112 §4 and §5: what the response must be. Each case also runs byte by byte, and cut in
-// two at every place.
+// §4.1, the list at its end, and RFC 9112 §4 and §5: what the response must be. Each case also runs
+// byte by byte, and cut in two at every place.
 func TestClientChecksTheResponse(t *testing.T) {
-	const notHTTP = "the response is not HTTP/1.1"
-	const malformed = "a field of the response is malformed"
+	const bad = "the response cannot be read: "
+	const long = "the head of the response is too long: "
+	const notHTTP = bad + "malformed status line"
 	head := func(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r\n" }
 	const first, upgrade, connection, accept = "HTTP/1.1 101 OK", "Upgrade: websocket", "Connection: Upgrade", "ACCEPT"
 	with := func(lines ...string) string {
@@ -99,7 +101,7 @@ func TestClientChecksTheResponse(t *testing.T) {
 	for _, tc := range []struct{ name, in, wrong string }{
 		{"good", with(), ""},
 		{"no reason phrase", head("HTTP/1.1 101 ", upgrade, connection, accept), ""},
-		{"no space behind the status", head("HTTP/1.1 101", upgrade, connection, accept), ""},
+		{"no space after the status", head("HTTP/1.1 101", upgrade, connection, accept), ""},
 		{"names and tokens in any case", head(first, "UPGRADE: WebSocket", "connection: keep-alive, uPGRADE", accept), ""},
 		{"tokens on several lines", head(first, upgrade, "Connection: keep-alive", connection, accept), ""},
 		{"subprotocol", with("Sec-WebSocket-Protocol: two"), ""},
@@ -120,36 +122,39 @@ func TestClientChecksTheResponse(t *testing.T) {
 			"the server chose an extension that was not offered"},
 		{"extensions malformed", with("Sec-WebSocket-Extensions: a b"), "Sec-WebSocket-Extensions of the response is malformed"},
 		{"parameters invalid", with("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=7"),
-			"the server chose parameters of permessage-deflate that are not valid"},
+			"the server chose an extension that was not offered"},
 		{"foreign subprotocol", with("Sec-WebSocket-Protocol: three"), "the server chose a subprotocol that was not offered"},
 		{"subprotocol in another case", with("Sec-WebSocket-Protocol: TWO"), "the server chose a subprotocol that was not offered"},
 		{"two subprotocols", with("Sec-WebSocket-Protocol: one, two"), "the server chose a subprotocol that was not offered"},
 		{"two subprotocol lines", with("Sec-WebSocket-Protocol: one", "Sec-WebSocket-Protocol: one"), "the response has more than one Sec-WebSocket-Protocol"},
 		{"empty subprotocol", with("Sec-WebSocket-Protocol:"), "the server chose a subprotocol that was not offered"},
-		{"HTTP/1.0", head("HTTP/1.0 101 OK", upgrade, connection, accept), "a response of HTTP/1.0 cannot switch protocols"},
-		{"HTTP/2", head("HTTP/2.0 101 OK"), notHTTP},
+		{"HTTP/1.0", head("HTTP/1.0 101 OK", upgrade, connection, accept), bad + "an interim response of HTTP/1.0"},
+		{"HTTP/2", head("HTTP/2.0 101 OK"), bad + "neither HTTP/1.0 nor HTTP/1.1"},
 		{"another protocol", "SSH-2.0-OpenSSH\r\n", notHTTP},
 		{"status of two digits", head("HTTP/1.1 10 OK"), notHTTP},
 		{"status of four digits", head("HTTP/1.1 1011 OK"), notHTTP},
-		{"status 099", head("HTTP/1.1 099 OK"), notHTTP},
-		{"NUL in the reason", head("HTTP/1.1 101 O\x00K"), notHTTP},
+		{"status 099", head("HTTP/1.1 099 OK"), bad + "status below 100"},
+		{"NUL in the reason", head("HTTP/1.1 101 O\x00K"), bad + "control character in a reason phrase"},
 		{"empty line first", "\r\n" + with(), notHTTP},
-		{"bare LF", "HTTP/1.1 101 OK\nUpgrade: websocket\n\n", "a line of the response does not end in CRLF"},
-		{"no colon", with("nothing"), malformed},
-		{"no name", with(": x"), malformed},
-		{"space before the colon", with("X : y"), malformed},
-		{"folded line", with(" y"), malformed},
-		{"NUL in a value", with("X: \x00"), malformed},
-		{"endless line", "HTTP/1.1 101 " + strings.Repeat("x", maxAnswer), "the head of the response is too long"},
-		{"endless head", first + "\r\n" + strings.Repeat("X: y\r\n", maxAnswer/6), "the head of the response is too long"},
-		{"endless interim responses", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxAnswer/25+1), "too many interim responses"},
-		{"refusal", head("HTTP/1.1 404 Not Found", "Content-Length: 0"), "the server answered 404 Not Found"},
-		{"200", head("HTTP/1.1 200 OK", "Content-Length: 0"), "the server answered 200 OK"},
+		{"bare LF", "HTTP/1.1 101 OK\nUpgrade: websocket\n\n", bad + "LF without CR"},
+		{"no colon", with("nothing"), bad + "field name is not a token followed by a colon"},
+		{"no name", with(": x"), bad + "empty field name"},
+		{"space before the colon", with("X : y"), bad + "field name is not a token followed by a colon"},
+		{"folded line", with(" y"), bad + "line begins with white space"},
+		{"NUL in a value", with("X: \x00"), bad + "control character in a field value"},
+		{"endless line", "HTTP/1.1 101 " + strings.Repeat("x", websocket.MaxHead), long + "head too long"},
+		{"endless head", first + "\r\n" + strings.Repeat("X: "+strings.Repeat("y", 95)+"\r\n", websocket.MaxHead/100+1), long + "head too long"},
+		{"endless fields", first + "\r\n" + strings.Repeat("X: y\r\n", websocket.MaxHead/6), long + "too many header fields"},
+		{"endless interim responses", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", websocket.MaxHead/25+1), bad + "too many interim responses"},
+		{"refusal", head("HTTP/1.1 404 Not Found", "Content-Length: 0"), "the server responded with 404 Not Found"},
+		{"200", head("HTTP/1.1 200 OK", "Content-Length: 0"), "the server responded with 200 OK"},
 		{"redirect", head("HTTP/1.1 302 Found", "Location: /x", "Content-Length: 0"),
-			"the server answered 302 Found, a redirect to /x, which is not followed"},
-		{"redirect to nowhere", head("HTTP/1.1 302 Found", "Content-Length: 0"), "the server answered 302 Found without a Location"},
-		{"bad Content-Length", head("HTTP/1.1 404 Not Found", "Content-Length: -1"), "Content-Length of the response is malformed"},
-		{"two Content-Lengths", head("HTTP/1.1 404 No", "Content-Length: 1", "Content-Length: 2"), "Content-Length of the response is malformed"},
+			"the server responded with 302 Found, a redirect to /x, which is not followed"},
+		{"redirect to nowhere", head("HTTP/1.1 302 Found", "Content-Length: 0"), "the server responded with 302 Found without a Location"},
+		{"bad Content-Length", head("HTTP/1.1 404 Not Found", "Content-Length: -1"), bad + "malformed Content-Length"},
+		{"two Content-Lengths", head("HTTP/1.1 404 No", "Content-Length: 1", "Content-Length: 2"), bad + "Content-Length with several values"},
+		{"the same Content-Length twice (RFC 9112 §6.3 item 5)", head("HTTP/1.1 404 No", "Content-Length: 0", "Content-Length: 0"), "the server responded with 404 No"},
+		{"unknown transfer coding", head("HTTP/1.1 404 No", "Transfer-Encoding: gzip, chunked"), bad + "unknown transfer coding"},
 	} {
 		want := []string{"error protocol error: " + tc.wrong, "closed"}
 		if tc.wrong == "" {
@@ -160,8 +165,8 @@ func TestClientChecksTheResponse(t *testing.T) {
 			want = []string{fmt.Sprintf("open %q", protocol), `text "hi"`, "end 1006 \"\" clean=false", "closed"}
 		}
 		run := func(pieces func(in []byte) [][]byte) {
-			r, req := newClientRig(t, &ClientOptions{Options: Options{Protocols: []string{"one", "two"}}})
-			key := acceptKey([]byte(req.Header.Get("Sec-WebSocket-Key")))
+			r, req := newClientRig(t, &websocket.ClientOptions{Options: websocket.Options{Protocols: []string{"one", "two"}}})
+			key := websocket.AcceptKey([]byte(req.Header.Get("Sec-WebSocket-Key")))
 			in := strings.ReplaceAll(tc.in, "ACCEPT", acceptLine+string(key[:]))
 			in = strings.ReplaceAll(in, "\naccept", "\n"+acceptLine+strings.ToLower(string(key[:])))
 			if tc.wrong == "" {
@@ -171,7 +176,7 @@ func TestClientChecksTheResponse(t *testing.T) {
 				r.receive(p)
 			}
 			if tc.wrong == "" {
-				r.hangUp()
+				r.SendEOF()
 			}
 			r.want(tc.name, r.events, want...)
 		}
@@ -196,7 +201,7 @@ func TestClientChecksTheResponse(t *testing.T) {
 // The head of a response that is no 101, and a piece of its body, are in the error.
 func TestRefusalIsReadable(t *testing.T) {
 	const head = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n"
-	big := strings.Repeat("b", 3*maxRefusal)
+	big := strings.Repeat("b", 3*websocket.MaxRefusal)
 	for _, tc := range []struct {
 		name, fields, body string
 		end                func(r *rig)
@@ -207,23 +212,30 @@ func TestRefusalIsReadable(t *testing.T) {
 		{"chunked", "Transfer-Encoding: chunked\r\n", "3\r\nwho\r\n2;x=y\r\n r\r\n0\r\n\r\n", nil, "who r"},
 		{"until the end", "", "who?", (*rig).hangUp, "who?"},
 		{"cut off", "Content-Length: 50\r\n", "who?", (*rig).hangUp, "who?"},
-		{"late", "Content-Length: 50\r\n", "who?", func(r *rig) { r.pass(defaultHandshakeTimeout + 1) }, "who?"},
+		{"late", "Content-Length: 50\r\n", "who?", func(r *rig) { r.pass(websocket.DefaultHandshakeTimeout + 1) }, "who?"},
 		{"chunked and cut off", "Transfer-Encoding: chunked\r\n", "9\r\nwho", (*rig).hangUp, "who"},
 		{"chunked badly", "Transfer-Encoding: chunked\r\n", "2\r\nwh\r\nxx\r\n", nil, "wh"},
-		{"too long", "", big, nil, big[:maxRefusal]},
-		{"chunks of one byte", "Transfer-Encoding: chunked\r\n", strings.Repeat("1\r\nb\r\n", maxRefusal), nil, strings.Repeat("b", 2*maxRefusal/6)},
+		{"too long", "", big, nil, big[:websocket.MaxRefusal]},
+		{"chunks of one byte", "Transfer-Encoding: chunked\r\n", strings.Repeat("1\r\nb\r\n", websocket.MaxRefusal), nil, strings.Repeat("b", websocket.MaxRefusal)},
 	} {
 		for _, step := range []int{1, 7, 1 << 20} {
 			r, _ := newClientRig(t, nil)
-			for in := []byte(head + tc.fields + "\r\n" + tc.body); len(in) > 0 && !r.over; in = in[min(step, len(in)):] {
+			for in := []byte(head + tc.fields + "\r\n" + tc.body); len(in) > 0 && !r.Closed(); in = in[min(step, len(in)):] {
 				r.receive(in[:min(step, len(in))])
 			}
 			if tc.end != nil {
 				tc.end(r)
 			}
-			r.want(tc.name, r.events, "error protocol error: the server answered 401 Unauthorized", "closed")
+			reason := "protocol error"
+			switch {
+			case tc.name == "late":
+				reason = "deadline passed"
+			case strings.Contains(tc.name, "cut off"):
+				reason = "closed by the peer"
+			}
+			r.want(tc.name, r.events, "error "+reason+": the server responded with 401 Unauthorized", "closed")
 			if e := r.refusal; e != nil && (e.Status != 401 || e.Head != head+tc.fields+"\r\n" ||
-				!strings.HasPrefix(string(e.Body), tc.want) || len(e.Body) > len(tc.want) && step == 1) {
+				string(e.Body) != tc.want) {
 				t.Errorf("%s in steps of %d: %d %q, body %s, want %s", tc.name, step, e.Status, e.Head,
 					short(e.Body), short([]byte(tc.want)))
 			}
@@ -231,20 +243,20 @@ func TestRefusalIsReadable(t *testing.T) {
 	}
 }
 
-// An answer has to come in time, and whole.
+// A response has to come in time, and whole.
 func TestHandshakeThatDoesNotEnd(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		do   func(r *rig)
 		want string
 	}{
-		{"silence", func(r *rig) { r.pass(time.Second + 1) }, "error deadline passed: the server did not answer in time"},
+		{"silence", func(r *rig) { r.pass(time.Second + 1) }, "error deadline passed: the request took too long"},
 		{"half a head", func(r *rig) { r.receive([]byte("HTTP/1.1 101 OK\r\nUp")); r.pass(time.Second + 1) },
-			"error deadline passed: the server did not answer in time"},
-		{"end of the stream", (*rig).hangUp, "error closed by the peer: the server closed the connection without an answer"},
-		{"shutdown", func(r *rig) { r.c.Fire(conn.Shutdown{}); r.settle() }, "error shutting down: this side is shutting down"},
+			"error deadline passed: the request took too long"},
+		{"end of the stream", (*rig).hangUp, "error closed by the peer: the connection ended without a response"},
+		{"shutdown", func(r *rig) { r.Shutdown() }, "error shutting down: this side is shutting down"},
 	} {
-		r, _ := newClientRig(t, &ClientOptions{HandshakeTimeout: time.Second})
+		r, _ := newClientRig(t, &websocket.ClientOptions{HandshakeTimeout: time.Second})
 		r.pass(time.Second - 1)
 		r.want(tc.name, r.events)
 		tc.do(r)
@@ -252,16 +264,16 @@ func TestHandshakeThatDoesNotEnd(t *testing.T) {
 	}
 }
 
-func TestNothingIsSentBeforeTheAnswer(t *testing.T) {
+func TestNothingIsSentBeforeTheResponse(t *testing.T) {
 	r, _ := newClientRig(t, nil)
-	if err := Send(r.c, Text, nil); err != ErrNotWebSocket || Is(r.c) {
+	if err := websocket.Send(r.c, websocket.Text, nil); err != websocket.ErrNotWebSocket || websocket.Is(r.c) {
 		t.Errorf("Send = %v", err)
 	}
 }
 
 func TestConnectOverNeedsABareConnection(t *testing.T) {
 	r := newRig(t, nil)
-	if err := ConnectOver(r.c, "ws://h/", nil); err != errLayer {
+	if err := websocket.ConnectOver(r.c, "ws://h/", nil); err == nil || !strings.Contains(err.Error(), "a protocol layer sits") {
 		t.Errorf("%v", err)
 	}
 }
@@ -274,13 +286,13 @@ func TestClientMasksEachFrame(t *testing.T) {
 		p := bytes.Repeat([]byte("0123456789abcde"), n/15+1)[:n]
 		before := bytes.Clone(p)
 		for i, send := range []func() error{
-			func() error { return Send(r.c, Binary, p) },
-			func() error { return SendPrepared(r.c, Prepare(Binary, p)) },
+			func() error { return websocket.Send(r.c, websocket.Binary, p) },
+			func() error { return websocket.SendPrepared(r.c, websocket.Prepare(websocket.Binary, p)) },
 		} {
 			if err := send(); err != nil {
 				t.Fatal(err)
 			}
-			r.settle()
+			r.Turn()
 			r.want(fmt.Sprintf("%d bytes, way %d", n, i), r.frames(), "binary "+short(before))
 			if !bytes.Equal(p, before) {
 				t.Fatalf("%d bytes: the program's bytes were changed", n)
@@ -292,21 +304,21 @@ func TestClientMasksEachFrame(t *testing.T) {
 			case n >= 126:
 				head = 4
 			}
-			if key := string(r.sent[head : head+4]); seen[key] {
+			if key := string(r.Wire.Sent[head : head+4]); seen[key] {
 				t.Errorf("key %x again", key)
 			} else {
 				seen[key] = true
 			}
-			r.sent = nil
+			r.Wire.Sent = nil
 		}
 	}
-	w := Writer(r.c, Text)
+	w := websocket.Writer(r.c, websocket.Text)
 	w.Write([]byte("a "))
 	w.Write([]byte("b"))
 	w.Close()
 	r.receive(bare(0x89, "p"))
-	CloseWith(r.c, CloseNormal, "x")
-	r.settle()
+	websocket.CloseWith(r.c, websocket.CloseNormal, "x")
+	r.Turn()
 	r.want("sent", r.frames(), `text- "a "`, `continuation- "b"`, `continuation ""`, `pong "p"`, `close 1000 "x"`)
 }
 
@@ -314,16 +326,21 @@ func TestClientMasksEachFrame(t *testing.T) {
 func TestClientRefusesWholeFrames(t *testing.T) {
 	r := openRig(t, nil)
 	r.c.SetLimits(&conn.Limits{Send: 1000, OnFull: conn.RefuseOnFull})
-	r.room = 0
-	if err := Send(r.c, Binary, make([]byte, 990)); err != conn.ErrSendLimit || r.c.Pending() > 0 {
+	r.Wire.Room = 0
+	const first = 990 + 8 // with its header and key
+	if err := websocket.Send(r.c, websocket.Binary, make([]byte, 990)); err != nil || r.c.Pending() != first {
 		t.Errorf("%v, and %d bytes are queued", err, r.c.Pending())
 	}
-	if err := Send(r.c, Binary, make([]byte, 900)); err != nil {
-		t.Error(err)
+	if err := websocket.Send(r.c, websocket.Binary, make([]byte, 50_000)); err != nil {
+		t.Error("below the limit:", err) // one message may go past it
+	}
+	if err := websocket.Send(r.c, websocket.Binary, nil); err != conn.ErrSendLimit || r.c.Pending() != first+50_008 {
+		t.Errorf("%v, and %d bytes are queued", err, r.c.Pending())
 	}
 }
 
-// §5.1: a client must close the connection when it detects a masked frame. All else is as for a server.
+// §5.1: a client must close the connection when it detects a masked frame. All else is as for a
+// server.
 func TestClientFailsWhatServersMustNotSend(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -367,21 +384,22 @@ func TestClientReceives(t *testing.T) {
 	}
 }
 
-// RFC 6455 §7.1.1: it is the server who closes TCP first; a client that has waited for long enough may.
+// RFC 6455 §7.1.1: it is the server who closes TCP first; a client that has waited for long enough
+// may.
 func TestClientWaitsForTheServerToClose(t *testing.T) {
 	clean := `end 1000 "" clean=true`
 	end := func(r *rig) {
-		CloseWith(r.c, CloseNormal, "")
+		websocket.CloseWith(r.c, websocket.CloseNormal, "")
 		r.receive(cat(bare(0x81, "late"), bare(0x88, closing(1000, "")), []byte("junk")))
 	}
 	r := openRig(t, nil)
 	end(r)
 	r.receive([]byte("more junk"))
 	r.want("events", r.events, clean)
-	if r.shut || r.over || r.c.Recv.Len() > 0 {
-		t.Errorf("TCP ended: %v, %v; %d bytes kept", r.shut, r.over, r.c.Recv.Len())
+	if r.Wire.Shut || r.Closed() || r.c.Recv.Len() > 0 {
+		t.Errorf("TCP ended: %v, %v; %d bytes kept", r.Wire.Shut, r.Closed(), r.c.Recv.Len())
 	}
-	r.hangUp()
+	r.SendEOF()
 	r.want("events", r.events, clean, "closed")
 	if got := r.c.Reason(); got != conn.PeerClosed {
 		t.Errorf("reason %s", got)
@@ -389,7 +407,7 @@ func TestClientWaitsForTheServerToClose(t *testing.T) {
 
 	r = openRig(t, nil)
 	end(r)
-	r.pass(defaultCloseTimeout - 1)
+	r.pass(websocket.DefaultCloseTimeout - 1)
 	r.want("events", r.events, clean)
 	r.pass(2)
 	r.want("events", r.events, clean, "closed")
@@ -400,10 +418,10 @@ func TestClientSendAllocatesNothing(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	r := openRig(t, nil)
-	r.quiet = true
+	r.hush()
 	r.onEvent = func(c *conn.Conn, ev conn.Event) {
-		if m, ok := ev.(*Message); ok {
-			Send(c, m.Op, m.Data)
+		if m, ok := ev.(*websocket.Message); ok {
+			websocket.Send(c, m.Op, m.Data)
 		}
 	}
 	in := bare(0x82, strings.Repeat("x", 64))

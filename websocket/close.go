@@ -10,15 +10,17 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-var errNoAnswer = errors.New("websocket: the peer did not answer the Close frame in time")
+var errNoClose = errors.New("websocket: the peer's Close frame did not come in time")
 
-// lingerTime is how long a server waits, after a clean end and when all is sent, for the peer to close its side of TCP. The
-// peer owes nothing more, so that there is little to lose by closing (RFC 6455 §7.1.1 has the server close at once).
+// lingerTime is how long a server waits for the peer to close its side of TCP, after a clean end
+// and after all is sent. The peer has nothing more to send, so closing loses little (RFC 6455
+// §7.1.1 has the server close at once).
 const lingerTime = time.Second
 
-// CloseWith sends a Close frame and begins the closing handshake (RFC 6455 §7.1.2): nothing can be sent any more, messages
-// that still come are dropped, and when the peer has answered, or Options.CloseTimeout has passed, the connection ends.
-// The reason is for logs, at most 123 bytes of UTF-8. It returns ErrClosed when our Close frame is out already.
+// CloseWith sends a Close frame and begins the closing handshake (RFC 6455 §7.1.2). From then on
+// nothing can be sent, and messages that still come are dropped. The connection ends when the
+// peer's Close frame has come, or after Options.CloseTimeout. The reason is for logs, at most 123
+// bytes of UTF-8. CloseWith returns ErrClosed if this side has sent its Close frame already.
 func CloseWith(c *conn.Conn, code Code, reason string) error {
 	s := of(c)
 	switch {
@@ -37,11 +39,11 @@ func CloseWith(c *conn.Conn, code Code, reason string) error {
 		return err
 	}
 	s.phase = closeSent
-	c.SetDeadline(s.opts.closeTimeout())
+	c.Layer().SetDeadline(s.opts.closeTimeout())
 	return nil
 }
 
-// sendClose sends a Close frame; without a body when code is CloseNoStatus.
+// sendClose sends a Close frame, which has no body if code is CloseNoStatus.
 func (s *session) sendClose(c *conn.Conn, code Code, reason string) error {
 	var a [maxControl]byte
 	body := a[:0]
@@ -52,7 +54,8 @@ func (s *session) sendClose(c *conn.Conn, code Code, reason string) error {
 	return s.sendFrame(c, finBit|byte(Close), body)
 }
 
-// gotClose handles the peer's Close frame: it is answered with the same code unless it is itself an answer (§5.5.1).
+// gotClose handles the peer's Close frame. If this side has not sent one, it sends one with the
+// same code (§5.5.1).
 func (s *session) gotClose(c *conn.Conn, body []byte) {
 	code, reason := CloseNoStatus, ""
 	switch {
@@ -78,30 +81,32 @@ func (s *session) gotClose(c *conn.Conn, body []byte) {
 	s.end(c, code, reason, true)
 }
 
-// fail ends the WebSocket because of what the peer sent (§7.1.7): with a Close frame, unless ours is out already.
+// fail ends the WebSocket because of a mistake of the peer (§7.1.7). It sends a Close frame, unless
+// this side has sent one already.
 func (s *session) fail(c *conn.Conn, code Code, why string) {
 	if s.phase == running {
 		s.sendClose(c, code, why)
 	}
-	c.SetReason(conn.Protocol)
+	c.Layer().SetReason(conn.Protocol)
 	s.hangUp(c, false)
 	s.end(c, code, why, false)
 }
 
-// hangUp ends TCP once all is sent. The server closes its side first (§7.1.1), so that it is the client which is spared
-// the wait for late packets; but the peer may still be sending: to close at once would reset the connection and could cost
-// it our Close frame. A client stays as it is until the server has closed: what still comes is thrown away.
+// hangUp ends TCP after all is sent. A server closes its side first (§7.1.1), so that the client
+// need not wait for late packets. But the client may still be sending: if the server closed at
+// once, it would reset the connection, and the client could lose the Close frame. A client waits
+// until the server has closed, and drops the bytes that still come.
 func (s *session) hangUp(c *conn.Conn, clean bool) {
 	c.Recv.Discard(c.Recv.Len())
 	if s.keys != nil {
-		c.SetDeadline(s.opts.closeTimeout())
+		c.Layer().SetDeadline(s.opts.closeTimeout())
 		return
 	}
 	d := s.opts.closeTimeout()
 	if clean {
 		d = min(d, lingerTime)
 	}
-	c.DrainLinger(d)
+	c.Layer().DrainLinger(d)
 }
 
 // end tells the user that the WebSocket is over, once.
@@ -110,38 +115,43 @@ func (s *session) end(c *conn.Conn, code Code, reason string, clean bool) {
 		return
 	}
 	s.phase = ended
-	s.dropParts()
-	if s.deflation != nil {
-		s.deflation.drop()
+	s.dropParts(c)
+	c.Layer().Charge(0)
+	if s.agreed != nil {
+		s.agreed.Codec.Drop()
 	}
-	// Not Emit, which tells nothing any more inside conn.Close.
-	if h := c.Handler(); h != nil {
-		c.Shared().Stats.Events++
+	// Emit would give the handler nothing here: inside conn.Close it is too late.
+	if h := c.Layer().Handler(); h != nil {
+		c.Layer().Shared().Stats.Events++
 		h(c, &Control{Op: Close, Code: code, Reason: reason, Clean: clean})
 	}
 }
 
-// timeout is called when the deadline has passed: of the peer's next sign of life, of its answer to our Close frame, or, for
-// a client, of the server's closing of TCP.
+// timeout handles a deadline that has passed: for the peer's next sign of life, for its Close
+// frame, or, on a client, for the server to close TCP.
 func (s *session) timeout(c *conn.Conn) {
 	switch s.phase {
 	case running:
 		s.keepAlive(c)
 	case closeSent:
 		s.end(c, CloseAbnormal, "", false)
-		c.Fail(conn.DeadlineOver, errNoAnswer)
+		c.Layer().Fail(conn.DeadlineOver, errNoClose)
 	case ended:
 		c.Close()
 	}
 }
 
-// shutdown tells the peer that the server goes away. When even the Close frame has no room, the peer is not reading: the
-// connection drains what it can.
-func (s *session) shutdown(c *conn.Conn) {
+// shutdown tells the peer that the server goes away. If the queue has no room even for the Close
+// frame, the peer is not reading: the connection sends what it can, and ends.
+func (s *session) shutdown(c *conn.Conn, restart bool) {
 	if !s.canSend(c) {
 		return
 	}
-	if CloseWith(c, CloseGoingAway, "") != nil {
+	code := CloseGoingAway
+	if restart {
+		code = CloseRestart // the client is to come back
+	}
+	if CloseWith(c, code, "") != nil {
 		c.Drain()
 	}
 }

@@ -1,4 +1,4 @@
-package websocket
+package websocket_test
 
 import (
 	"bytes"
@@ -6,9 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/websocket"
 )
 
-// A conformance case: what a client sends, what the user's handler gets, what goes out. Lines are those of rig.
+// A conformance case: what a client sends, what the user's handler gets, what goes out. Lines are
+// those of rig.
 type frameCase struct {
 	name   string
 	in     []byte
@@ -25,7 +28,8 @@ func closing(code int, reason string) string {
 
 const fin = 0x80
 
-// failed is the case of a stream that breaks a rule: events and frames before it, then the end with code.
+// failed is the case of a stream that breaks a rule: events and frames before it, then the end with
+// code.
 func failed(name string, in []byte, code int, why string, before ...string) frameCase {
 	return frameCase{
 		name:   name,
@@ -65,22 +69,22 @@ func frameCases() []frameCase {
 	good := func(name string, in []byte, events, sent []string) {
 		add(frameCase{name, cat(in, bye), append(events, end), append(sent, closed)})
 	}
-	msg := func(op Op, p string) []string { return []string{op.String() + " " + short([]byte(p))} }
+	msg := func(op websocket.Op, p string) []string { return []string{op.String() + " " + short([]byte(p))} }
 
 	// §5.6 data frames.
-	for _, op := range []Op{Text, Binary} {
+	for _, op := range []websocket.Op{websocket.Text, websocket.Binary} {
 		for _, p := range []string{"", "a", x125, x126, x200} {
 			good(fmt.Sprintf("%s of %d bytes", op, len(p)), masked(fin|byte(op), p), msg(op, p), nil)
 		}
 	}
-	good("binary need not be UTF-8", masked(0x82, "\xff\xfe\xc0"), msg(Binary, "\xff\xfe\xc0"), nil)
+	good("binary need not be UTF-8", masked(0x82, "\xff\xfe\xc0"), msg(websocket.Binary, "\xff\xfe\xc0"), nil)
 	good("three messages", cat(masked(0x81, "one"), masked(0x82, "two"), masked(0x81, "three")),
 		[]string{`text "one"`, `binary "two"`, `text "three"`}, nil)
 
 	// §5.5.2, §5.5.3 ping and pong.
 	good("ping", masked(0x89, ""), []string{`ping ""`}, []string{`pong ""`})
 	good("ping with data", masked(0x89, "\x00\xff\xfe"), []string{`ping "\x00\xff\xfe"`}, []string{`pong "\x00\xff\xfe"`})
-	good("ping of 125", masked(0x89, x125), msg(Ping, x125), msg(Pong, x125))
+	good("ping of 125", masked(0x89, x125), msg(websocket.Ping, x125), msg(websocket.Pong, x125))
 	good("ten pings", bytes.Repeat(masked(0x89, "p"), 10), slices.Repeat([]string{`ping "p"`}, 10),
 		slices.Repeat([]string{`pong "p"`}, 10))
 	good("pong unasked", masked(0x8a, "hi"), []string{`pong "hi"`}, nil)
@@ -122,7 +126,7 @@ func frameCases() []frameCase {
 	good("two fragmented messages", cat(masked(0x01, "a"), masked(0x80, "b"), masked(0x02, "c"), masked(0x80, "d"), masked(0x81, "e")),
 		[]string{`text "ab"`, `binary "cd"`, `text "e"`}, nil)
 	good("a byte a fragment", cat(masked(0x01, "a"), bytes.Repeat(masked(0x00, "b"), 50), masked(0x80, "c")),
-		msg(Text, "a"+strings.Repeat("b", 50)+"c"), nil)
+		msg(websocket.Text, "a"+strings.Repeat("b", 50)+"c"), nil)
 	add(failed("continuation of nothing", masked(0x80, "a"), 1002, whyCont))
 	add(failed("open continuation of nothing", masked(0x00, "a"), 1002, whyCont))
 	add(failed("continuation after a whole message", cat(masked(0x81, "a"), masked(0x80, "b")), 1002, whyCont, `text "a"`))
@@ -131,7 +135,7 @@ func frameCases() []frameCase {
 	add(failed("open binary inside text", cat(masked(0x01, "a"), masked(0x02, "b")), 1002, whyNew))
 
 	// §8.1 UTF-8.
-	for i, text := range utf8Texts {
+	for i, text := range websocket.UTF8Texts {
 		if len(text) > caseSize {
 			continue
 		}
@@ -144,9 +148,9 @@ func frameCases() []frameCase {
 		}
 		each = append(each, masked(0x80, "")...)
 		if firstBad(p) == len(p) && strings.ToValidUTF8(text, "") == text {
-			good(name, masked(0x81, text), msg(Text, text), nil)
-			good(name+" in fragments", frag, msg(Text, text), nil)
-			good(name+" in bytes", each, msg(Text, text), nil)
+			good(name, masked(0x81, text), msg(websocket.Text, text), nil)
+			good(name+" in fragments", frag, msg(websocket.Text, text), nil)
+			good(name+" in bytes", each, msg(websocket.Text, text), nil)
 		} else {
 			add(failed(name, masked(0x81, text), 1007, whyText))
 			add(failed(name+" in fragments", frag, 1007, whyText))
@@ -157,15 +161,15 @@ func frameCases() []frameCase {
 		[]string{`text "é"`, `binary "\xa9"`, `text "é"`}, nil)
 
 	// §5.5.1, §7.4 closing.
-	answer := func(name, body, event, sent string) {
+	reply := func(name, body, event, sent string) {
 		add(frameCase{name, cat(masked(0x88, body), masked(0x81, "late"), masked(0x89, "late")), []string{event}, []string{sent}})
 	}
-	answer("close without a body", "", `end 1005 "" clean=true`, `close ""`)
-	answer("close with a reason", closing(1000, "bye ✓"), `end 1000 "bye ✓" clean=true`, closed)
-	answer("close with the longest reason", closing(1000, strings.Repeat("x", 123)),
+	reply("close without a body", "", `end 1005 "" clean=true`, `close ""`)
+	reply("close with a reason", closing(1000, "bye ✓"), `end 1000 "bye ✓" clean=true`, closed)
+	reply("close with the longest reason", closing(1000, strings.Repeat("x", 123)),
 		`end 1000 "`+strings.Repeat("x", 123)+`" clean=true`, closed)
 	for _, code := range []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
-		answer(fmt.Sprintf("close %d", code), closing(code, "r"), fmt.Sprintf(`end %d "r" clean=true`, code), fmt.Sprintf(`close %d ""`, code))
+		reply(fmt.Sprintf("close %d", code), closing(code, "r"), fmt.Sprintf(`end %d "r" clean=true`, code), fmt.Sprintf(`close %d ""`, code))
 	}
 	for _, code := range []int{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535} {
 		add(failed(fmt.Sprintf("close %d", code), masked(0x88, closing(code, "")), 1002, whyCode))
@@ -180,37 +184,38 @@ func frameCases() []frameCase {
 	add(frameCase{"ping after close", cat(bye, masked(0x89, "p")), []string{end}, []string{closed}})
 
 	// The limit.
-	good("largest message", masked(0x82, x200), msg(Binary, x200), nil)
+	good("largest message", masked(0x82, x200), msg(websocket.Binary, x200), nil)
 	add(failed("one byte more", masked(0x82, x200+"x"), 1009, whyBig))
-	good("largest message in fragments", cat(masked(0x01, x125), masked(0x80, x200[:75])), msg(Text, x200), nil)
+	good("largest message in fragments", cat(masked(0x01, x125), masked(0x80, x200[:75])), msg(websocket.Text, x200), nil)
 	add(failed("fragments one byte more", cat(masked(0x01, x125), masked(0x80, x200[:76])), 1009, whyBig))
 	add(failed("first fragment too big", masked(0x01, x200+"x"), 1009, whyBig))
 	add(failed("8 EiB announced", []byte("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04"), 1009, whyBig))
 	add(failed("8 EiB announced in a continuation", cat(masked(0x02, "a"), []byte("\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04")),
 		1009, whyBig))
-	good("the limit is per message", cat(masked(0x01, x200), masked(0x80, ""), masked(0x82, x200)), append(msg(Text, x200), msg(Binary, x200)...), nil)
+	good("the limit is per message", cat(masked(0x01, x200), masked(0x80, ""), masked(0x82, x200)), append(msg(websocket.Text, x200), msg(websocket.Binary, x200)...), nil)
 	return list
 }
 
-// Each case of RFC 6455 §5 to §8 whole, split at every byte, and byte by byte: always the same events and the same answer.
+// Each case of RFC 6455 §5 to §8 whole, split at every byte, and byte by byte: always the same
+// events and the same frames sent.
 func TestConformance(t *testing.T) {
 	for _, tc := range frameCases() {
 		t.Run(tc.name, func(t *testing.T) {
 			run := func(how string, pieces ...[]byte) {
 				t.Helper()
-				r := newRig(t, &Options{MaxMessage: caseSize})
+				r := newRig(t, &websocket.Options{MaxMessage: caseSize})
 				for _, p := range pieces {
 					r.receive(bytes.Clone(p))
 				}
 				r.want(how+": events", r.events, tc.events...)
 				r.want(how+": sent", r.frames(), tc.sent...)
-				if !r.shut {
+				if !r.Wire.Shut {
 					t.Errorf("%s: the stream to the peer was not ended", how)
 				}
 				if r.c.Recv.Len() > 0 {
 					t.Errorf("%s: %d bytes are still kept", how, r.c.Recv.Len())
 				}
-				r.hangUp()
+				r.SendEOF()
 				r.want(how+": events at the end", r.events, append(slices.Clone(tc.events), "closed")...)
 			}
 			run("whole", tc.in)

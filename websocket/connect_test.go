@@ -1,4 +1,4 @@
-package websocket
+package websocket_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
+	"github.com/seed4930a636/mangusta/websocket"
 )
 
 // client is a manager of its own in a goroutine, and the notes of its connections.
@@ -46,31 +47,31 @@ func clientManager(t *testing.T, p mgr.Poller) *client {
 }
 
 // dialClient connects to url.
-func dialClient(t *testing.T, p mgr.Poller, url string, o *ClientOptions, h conn.Handler) *client {
+func dialClient(t *testing.T, p mgr.Poller, url string, o *websocket.ClientOptions, h conn.Handler) *client {
 	t.Helper()
 	c := clientManager(t, p)
 	c.connect(url, o, h)
 	return c
 }
 
-func (c *client) connect(url string, o *ClientOptions, h conn.Handler) {
+func (c *client) connect(url string, o *websocket.ClientOptions, h conn.Handler) {
 	c.t.Helper()
 	handle := func(x *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
-		case conn.Connect:
+		case *conn.Connect:
 			c.note("connect")
-		case *Open:
+		case *websocket.Open:
 			c.note("open %q", ev.Protocol)
-		case *Redirect:
+		case *websocket.Redirect:
 			c.note("redirect %s", ev.URL)
-		case *Message:
+		case *websocket.Message:
 			c.note("%s %s", ev.Op, short(ev.Data))
-		case *Control:
-			if ev.Op == Close {
+		case *websocket.Control:
+			if ev.Op == websocket.Close {
 				c.note("end %d %q clean=%v", ev.Code, ev.Reason, ev.Clean)
 			}
 		case *conn.Error:
-			if e, ok := errors.AsType[*HandshakeError](ev.Err); ok {
+			if e, ok := errors.AsType[*websocket.HandshakeError](ev.Err); ok {
 				c.note("error %s: %d %s %q", ev.Reason, e.Status, e.Reason, e.Body)
 			} else {
 				c.note("error %s", ev.Reason)
@@ -84,7 +85,7 @@ func (c *client) connect(url string, o *ClientOptions, h conn.Handler) {
 		}
 	}
 	c.do(func() (err error) {
-		c.conn, err = Connect(c.Manager, url, handle, o)
+		c.conn, err = websocket.Connect(c.Manager, url, handle, o)
 		return err
 	})
 }
@@ -103,7 +104,7 @@ func (c *client) do(f func() error) {
 
 func (c *client) close() {
 	c.t.Helper()
-	c.do(func() error { return CloseWith(c.conn, CloseNormal, "") })
+	c.do(func() error { return websocket.CloseWith(c.conn, websocket.CloseNormal, "") })
 }
 
 // onBoth runs a dialogue with the client on each poller.
@@ -113,7 +114,7 @@ func onBoth(t *testing.T, dialogue func(t *testing.T, p mgr.Poller)) {
 	}
 }
 
-// scripted is a server that reads a request and answers with what reply makes of it, over and over.
+// scripted is a server that reads requests and sends what reply makes of each.
 func scripted(t *testing.T, reply func(n int, req *nethttp.Request) []byte, then func(c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -145,22 +146,22 @@ func scripted(t *testing.T, reply func(n int, req *nethttp.Request) []byte, then
 }
 
 func TestClientAndServerTalk(t *testing.T) {
-	opts := &Options{Protocols: []string{"two", "one"}, MaxMessage: 4 << 20}
+	opts := &websocket.Options{Protocols: []string{"two", "one"}, MaxMessage: 4 << 20}
 	underBoth(t, opts, nil, func(t *testing.T, s *server) {
 		big := bytes.Repeat([]byte("0123456789"), 300_000)
 		h := func(c *conn.Conn, ev conn.Event) {
 			switch ev := ev.(type) {
-			case *Open:
-				Send(c, Text, []byte("hello"))
-			case *Message:
-				if ev.Op == Text {
-					Send(c, Binary, big)
+			case *websocket.Open:
+				websocket.Send(c, websocket.Text, []byte("hello"))
+			case *websocket.Message:
+				if ev.Op == websocket.Text {
+					websocket.Send(c, websocket.Binary, big)
 				} else {
-					CloseWith(c, 4000, "enough")
+					websocket.CloseWith(c, 4000, "enough")
 				}
 			}
 		}
-		o := &ClientOptions{Options: Options{Protocols: []string{"one", "two"}, MaxMessage: 4 << 20}}
+		o := &websocket.ClientOptions{Options: websocket.Options{Protocols: []string{"one", "two"}, MaxMessage: 4 << 20}}
 		for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
 			c := dialClient(t, p, "ws://"+s.addr+"/x?y", o, h)
 			c.wantNotes("connect", `open "two"`, `text "hello"`, "binary "+short(big), `end 4000 "" clean=true`, "closed")
@@ -178,14 +179,14 @@ func TestClientOverAUnixSocket(t *testing.T) {
 			_, err := http.Listen(c.Manager, path, func(c *conn.Conn, ev conn.Event) {
 				if m, ok := ev.(*http.Message); ok {
 					host <- string(m.Host) + string(m.Target)
-					Upgrade(c, m, nil)
+					websocket.Upgrade(c, m, nil)
 				}
 			})
 			return err
 		})
-		c.connect("ws://inside/x", &ClientOptions{Address: path}, func(c *conn.Conn, ev conn.Event) {
-			if _, ok := ev.(*Open); ok {
-				CloseWith(c, CloseNormal, "")
+		c.connect("ws://inside/x", &websocket.ClientOptions{Address: path}, func(c *conn.Conn, ev conn.Event) {
+			if _, ok := ev.(*websocket.Open); ok {
+				websocket.CloseWith(c, websocket.CloseNormal, "")
 			}
 		})
 		c.wantNotes("connect", opened, normally, "closed")
@@ -195,7 +196,7 @@ func TestClientOverAUnixSocket(t *testing.T) {
 	})
 }
 
-// Frames that the server sends with its answer are not lost, however they are cut.
+// Frames that the server sends with its reply are not lost, however they are cut.
 func TestFramesInThePacketOfTheResponse(t *testing.T) {
 	frames := cat(bare(0x81, "first"), bare(0x88, closing(1000, "")))
 	onBoth(t, func(t *testing.T, p mgr.Poller) {
@@ -209,7 +210,7 @@ func TestFramesInThePacketOfTheResponse(t *testing.T) {
 		}, func(c net.Conn) {
 			c.Write(<-rest)
 			var b [100]byte
-			c.Read(b[:]) // the answer to the Close frame
+			c.Read(b[:]) // the server's Close frame
 		})
 		for range len(frames) + 4 {
 			c.connect("ws://"+addr, nil, nil)
@@ -234,9 +235,9 @@ func TestHandshakeRefusedOverTheWire(t *testing.T) {
 		c := clientManager(t, p)
 		base := "ws" + strings.TrimPrefix(web.URL, "http")
 		c.connect(base, nil, nil)
-		c.wantNotes("connect", `error protocol error: 404 the server answered 404 Not Found "not here\n"`, "closed")
+		c.wantNotes("connect", `error protocol error: 404 the server responded with 404 Not Found "not here\n"`, "closed")
 		c.connect(base+"/chunked", nil, nil)
-		c.wantNotes("connect", `error protocol error: 500 the server answered 500 Internal Server Error "sorry"`, "closed")
+		c.wantNotes("connect", `error protocol error: 500 the server responded with 500 Internal Server Error "sorry"`, "closed")
 
 		closed, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -244,11 +245,11 @@ func TestHandshakeRefusedOverTheWire(t *testing.T) {
 		}
 		closed.Close()
 		c.connect("ws://"+closed.Addr().String(), nil, nil)
-		c.wantNotes("error unreachable", "closed")
+		c.wantNotes(`error unreachable: 0 conn: unreachable: connect: connection refused ""`, "closed")
 	})
 }
 
-// The timeout covers the attempt to connect and the wait for the answer together.
+// The timeout covers the attempt to connect and the wait for the response together.
 func TestHandshakeTimeoutOverTheWire(t *testing.T) {
 	onBoth(t, func(t *testing.T, p mgr.Poller) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -256,20 +257,20 @@ func TestHandshakeTimeoutOverTheWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		c := dialClient(t, p, "ws://"+l.Addr().String(), &ClientOptions{HandshakeTimeout: 50 * time.Millisecond}, nil)
-		c.wantNotes("connect", `error deadline passed: 0 the server did not answer in time ""`, "closed")
+		c := dialClient(t, p, "ws://"+l.Addr().String(), &websocket.ClientOptions{HandshakeTimeout: 50 * time.Millisecond}, nil)
+		c.wantNotes("connect", `error deadline passed: 0 the request took too long ""`, "closed")
 	})
 }
 
 func TestRedirectsAreFollowedByOption(t *testing.T) {
 	end := func(c *conn.Conn, ev conn.Event) {
-		if _, ok := ev.(*Open); ok {
+		if _, ok := ev.(*websocket.Open); ok {
 			if c.Data != "mine" {
 				t.Errorf("Data is %v", c.Data)
 			}
-			CloseWith(c, CloseNormal, "")
+			websocket.CloseWith(c, websocket.CloseNormal, "")
 		}
-		if _, ok := ev.(conn.Open); ok {
+		if _, ok := ev.(*conn.Open); ok {
 			c.Data = "mine"
 		}
 	}
@@ -282,8 +283,8 @@ func TestRedirectsAreFollowedByOption(t *testing.T) {
 		}))
 		defer web.Close()
 		base := "ws" + strings.TrimPrefix(web.URL, "http")
-		o := &ClientOptions{MaxRedirects: 2, Origin: "http://" + s.addr,
-			Options: Options{Header: []Header{{"Authorization", "secret"}}}}
+		o := &websocket.ClientOptions{MaxRedirects: 2, Origin: "http://" + s.addr,
+			Options: websocket.Options{Header: []websocket.Header{{"Authorization", "secret"}}}}
 		c := dialClient(t, mgr.Auto, base+"/a", o, end)
 		for range 3 {
 			<-c.ended
@@ -306,24 +307,24 @@ func TestRedirectsAreFollowedByOption(t *testing.T) {
 		}
 		s.wantNotes(opened, normally, "closed")
 
-		c.connect(base+"/loop", &ClientOptions{MaxRedirects: 2}, nil)
+		c.connect(base+"/loop", &websocket.ClientOptions{MaxRedirects: 2}, nil)
 		for range 2 {
 			<-c.ended
 		}
 		c.wantNotes("connect", "redirect "+base+"/loop", "closed", "connect", "redirect "+base+"/loop", "closed", "connect",
-			"error protocol error: 307 the server answered 307 Temporary Redirect, a redirect to /loop, after 2 others "+
+			"error protocol error: 307 the server responded with 307 Temporary Redirect, a redirect to /loop, after 2 others "+
 				`"<a href=\"/loop\">Temporary Redirect</a>.\n\n"`, "closed")
 	})
 }
 
-// What is for one server alone is not shown to another.
+// Headers for one server are not sent to another.
 func TestRedirectElsewhereDropsTheHeaders(t *testing.T) {
 	headers := make(chan nethttp.Header, 1)
 	other := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) { headers <- r.Header }))
 	defer other.Close()
 	web := httptest.NewServer(nethttp.RedirectHandler(other.URL, nethttp.StatusFound))
 	defer web.Close()
-	o := &ClientOptions{MaxRedirects: 1, Options: Options{Header: []Header{{"Cookie", "secret"}}}}
+	o := &websocket.ClientOptions{MaxRedirects: 1, Options: websocket.Options{Header: []websocket.Header{{"Cookie", "secret"}}}}
 	c := dialClient(t, mgr.Auto, "ws"+strings.TrimPrefix(web.URL, "http"), o, nil)
 	if got := (<-headers).Get("Cookie"); got != "" {
 		t.Errorf("the cookie %q went along", got)
@@ -339,19 +340,21 @@ func TestConnectFailsAtOnce(t *testing.T) {
 	}
 	defer m.Close()
 	for url, want := range map[string]string{
-		"wss://127.0.0.1/":   `websocket: connect to "wss://127.0.0.1/": wss needs TLS, which is not supported yet`,
-		"ws://example.org/x": "websocket: connect to ws://example.org/x: mgr: connect: conn: address \"tcp://example.org:80\": ",
+		"wss://127.0.0.1/":   `websocket: connect to wss://127.0.0.1/: wss needs ClientOptions.TLS, such as a *tlsconn.Client`,
+		"ws://example.org/x": "websocket: connect to ws://example.org/x: mgr: connect: tcp://example.org:80: a host name needs mgr.Options.Resolver",
 		"ws://127.0.0.1:0x":  `websocket: connect to "ws://127.0.0.1:0x": `,
 	} {
-		if _, err := Connect(m, url, nil, nil); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := websocket.Connect(m, url, nil, nil); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v, want %s…", url, err, want)
 		}
 	}
 }
 
-// Peers that have answered do not hold the end of a server up, even when they keep TCP open.
-func TestShutdownIsQuickWhenThePeersHaveAnswered(t *testing.T) {
-	underBoth(t, &Options{CloseTimeout: time.Minute}, nil, func(t *testing.T, s *server) {
+// Peers that have sent their Close frame do not delay the end of a server, even when they keep TCP
+// open.
+func TestShutdownIsQuickWhenThePeersHaveClosed(t *testing.T) {
+	t.Parallel() // it waits for peers that do not close
+	underBoth(t, &websocket.Options{CloseTimeout: time.Minute}, nil, func(t *testing.T, s *server) {
 		p := s.open()
 		done := make(chan error, 1)
 		go func() { done <- s.Shutdown(context.Background()) }()
@@ -372,7 +375,7 @@ func TestShutdownOfAClient(t *testing.T) {
 	underBoth(t, nil, nil, func(t *testing.T, s *server) {
 		open := make(chan bool, 1)
 		c := dialClient(t, mgr.Auto, "ws://"+s.addr, nil, func(c *conn.Conn, ev conn.Event) {
-			if _, ok := ev.(*Open); ok {
+			if _, ok := ev.(*websocket.Open); ok {
 				open <- true
 			}
 		})

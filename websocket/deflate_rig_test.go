@@ -1,4 +1,4 @@
-package websocket
+package websocket_test
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/websocket"
 )
 
 const tail = "\x00\x00\xff\xff"
@@ -44,15 +46,13 @@ func (z *codec) inflate(p []byte) (string, error) {
 	return string(out), err
 }
 
-// newDeflateRig is newRig with opts.Deflate agreed on, for an offer with these parameters.
-func newDeflateRig(t testing.TB, opts *Options, offer string) *rig {
-	var x extensions
-	x.line([]byte("permessage-deflate" + offer))
-	if !x.found {
-		t.Fatal("offer not valid")
+// newDeflateRig is newRig for an offer with these parameters, which is accepted.
+func newDeflateRig(t testing.TB, opts *websocket.Options, offer string) *rig {
+	t.Helper()
+	r := newRig(t, opts, "Sec-WebSocket-Extensions: permessage-deflate"+offer)
+	if websocket.Agreed(r.c) == nil {
+		t.Fatal("the offer is declined")
 	}
-	r := newRig(t, opts)
-	_, of(r.c).deflation = opts.Deflate.reply(nil, x.deflate)
 	return r
 }
 
@@ -63,7 +63,7 @@ func (r *rig) messages(z *codec) []string {
 	var message []byte
 	var name string
 	deflated := false
-	for b := r.sent; len(b) > 0; {
+	for b := r.Wire.Sent; len(b) > 0; {
 		n, head := int(b[1]), 2
 		switch n {
 		case 126:
@@ -73,14 +73,14 @@ func (r *rig) messages(z *codec) []string {
 		}
 		p, first := b[head:head+n], b[0]
 		b = b[head+n:]
-		switch op := Op(first & 15); {
-		case op == Close:
+		switch op := websocket.Op(first & 15); {
+		case op == websocket.Close:
 			list = append(list, fmt.Sprintf("close %d %q", binary.BigEndian.Uint16(p), p[2:]))
 			continue
-		case op.isControl():
+		case op >= websocket.Close:
 			list = append(list, fmt.Sprintf("%s %s", op, short(p)))
 			continue
-		case op != Continuation:
+		case op != websocket.Continuation:
 			name, message, deflated = op.String(), nil, first&0x40 != 0
 		case first&0x70 != 0:
 			r.t.Error("a reserved bit in a continuation")
@@ -117,4 +117,13 @@ func ways(in []byte, run func(how string, pieces ...[]byte) bool) {
 		each[i] = []byte{in[i]}
 	}
 	run("byte by byte", each...)
+}
+
+// jsonOf returns n bytes of JSON such as dashboards get.
+func jsonOf(n int) []byte {
+	var b []byte
+	for i := 0; len(b) < n; i++ {
+		b = fmt.Appendf(b, `{"id":%d,"name":"sensor-%d","value":%d.%02d,"ok":true,"unit":"kPa"},`, 1000+i*37, i%7, i*i%101, i*31%100)
+	}
+	return b[:n]
 }

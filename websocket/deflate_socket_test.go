@@ -1,4 +1,4 @@
-package websocket
+package websocket_test
 
 import (
 	"fmt"
@@ -7,17 +7,20 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 	"github.com/seed4930a636/mangusta/mgr"
+	"github.com/seed4930a636/mangusta/websocket"
+	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
 
 // openDeflate is open with an offer. It returns the codec for what was agreed on.
-func (s *server) openDeflate(offer, answer string) (*peer, *codec) {
+func (s *server) openDeflate(offer, reply string) (*peer, *codec) {
 	s.t.Helper()
 	p := s.dial()
 	io.WriteString(p, request+"Sec-WebSocket-Extensions: "+offer+"\r\n\r\n")
 	got := p.wantReply(101).Header.Get("Sec-Websocket-Extensions")
-	if got != answer {
-		s.t.Fatalf("the answer to %q is %q, want %q", offer, got, answer)
+	if got != reply {
+		s.t.Fatalf("the reply to %q is %q, want %q", offer, got, reply)
 	}
 	return p, &codec{
 		outKeeps: !strings.Contains(got, "client_no_context_takeover"),
@@ -40,17 +43,18 @@ func (p *peer) wantDeflated(z *codec, first byte, text string) {
 	}
 }
 
-// Autobahn's sections 12 and 13: echoes of JSON of all sizes under all combinations of parameters, whole and in fragments.
+// Autobahn's sections 12 and 13: echoes of JSON of all sizes under all combinations of parameters,
+// whole and in fragments.
 func TestDeflatedEchoUnderAllParameters(t *testing.T) {
 	const bare = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-	none, both := &Deflate{Threshold: -1}, &Deflate{Threshold: -1, ServerTakeover: true, ClientTakeover: true, Level: 6}
+	none, both := deflate.New(deflate.Options{Threshold: -1}), deflate.New(deflate.Options{Threshold: -1, ServerTakeover: true, ClientTakeover: true, Level: 6})
 	repeats := 100
-	if raceEnabled || testing.Short() {
+	if raceEnabled || !exhaustive.On() {
 		repeats = 10
 	}
 	for _, tc := range []struct {
-		d             *Deflate
-		offer, answer string
+		d            *deflate.Compressor
+		offer, reply string
 	}{
 		{none, "permessage-deflate", bare}, // 12, 13.1
 		{none, "permessage-deflate; server_no_context_takeover", bare},
@@ -70,8 +74,8 @@ func TestDeflatedEchoUnderAllParameters(t *testing.T) {
 		{none, "permessage-deflate; server_max_window_bits=77, permessage-deflate; client_max_window_bits", bare},
 	} {
 		t.Run(tc.offer+" "+fmt.Sprint(tc.d == both), func(t *testing.T) {
-			underBoth(t, &Options{Deflate: tc.d}, nil, func(t *testing.T, s *server) {
-				p, z := s.openDeflate(tc.offer, tc.answer)
+			underBoth(t, &websocket.Options{Compress: tc.d}, nil, func(t *testing.T, s *server) {
+				p, z := s.openDeflate(tc.offer, tc.reply)
 				unit := `{"name":"κόσμε","list":[1,2,3,5,8,13,21,34,55],"nested":{"a":"b","n":`
 				for n := 16; n <= 128<<10; n *= 2 {
 					text := strings.ToValidUTF8(strings.Repeat(unit, n/len(unit)+1)[:n], "")
@@ -94,7 +98,7 @@ func TestDeflatedEchoUnderAllParameters(t *testing.T) {
 }
 
 func TestDeclinedOffers(t *testing.T) {
-	underBoth(t, &Options{Deflate: &Deflate{}}, nil, func(t *testing.T, s *server) {
+	underBoth(t, &websocket.Options{Compress: deflate.New()}, nil, func(t *testing.T, s *server) {
 		for _, offer := range []string{"permessage-deflate; server_max_window_bits=7", "permessage-deflate; unknown", "x-webkit-deflate-frame", "mux; a=b"} {
 			p, _ := s.openDeflate(offer, "")
 			long := strings.Repeat("not compressed ", 100)
@@ -109,9 +113,9 @@ func TestDeclinedOffers(t *testing.T) {
 	})
 }
 
-// Options.Deflate is nil, or a nil *Deflate: nothing is negotiated.
+// Without Options.Compress nothing is negotiated.
 func TestDeflateIsOffByDefault(t *testing.T) {
-	for _, opts := range []*Options{nil, {}, {Deflate: (*Deflate)(nil)}} {
+	for _, opts := range []*websocket.Options{nil, {}} {
 		underBoth(t, opts, nil, func(t *testing.T, s *server) {
 			p, _ := s.openDeflate("permessage-deflate", "")
 			p.send(masked(0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00"))
@@ -120,53 +124,51 @@ func TestDeflateIsOffByDefault(t *testing.T) {
 	}
 }
 
-// RFC 6455 §4.1 item 5: a client without Deflate offers nothing, and fails the connection when the server agrees to it all the
-// same.
+// RFC 6455 §4.1 item 5: a client without Compress offers nothing, and fails the connection when the
+// server agrees to it all the same.
 func TestClientDoesNotTakeDeflateByDefault(t *testing.T) {
-	for _, d := range []Compression{nil, (*Deflate)(nil)} {
-		r, req := newClientRig(t, &ClientOptions{Options: Options{Deflate: d}})
-		if offer, ok := req.Header["Sec-Websocket-Extensions"]; ok {
-			t.Errorf("%T offers %q", d, offer)
-		}
-		r.receive(switching(req, "Sec-WebSocket-Extensions: permessage-deflate"))
-		r.want(fmt.Sprintf("%T", d), r.events, "error protocol error: the server chose an extension that was not offered", "closed")
+	r, req := newClientRig(t, nil)
+	if offer, ok := req.Header["Sec-Websocket-Extensions"]; ok {
+		t.Errorf("it offers %q", offer)
 	}
+	r.receive(switching(req, "Sec-WebSocket-Extensions: permessage-deflate"))
+	r.want("events", r.events, "error protocol error: the server chose an extension that was not offered", "closed")
 }
 
 // Both ends are ours, one compresses for the other, under all options of both.
 func TestDeflateBetweenOurOwnEnds(t *testing.T) {
-	var opts []*Deflate
+	var opts []*deflate.Compressor
 	for i := range 4 {
 		for _, bits := range []int{0, 8, 12} {
-			opts = append(opts, &Deflate{ServerTakeover: i&1 != 0, ClientTakeover: i&2 != 0, MaxWindowBits: bits, Level: i * 3, Threshold: -1})
+			opts = append(opts, deflate.New(deflate.Options{ServerTakeover: i&1 != 0, ClientTakeover: i&2 != 0, MaxWindowBits: bits, Level: i * 3, Threshold: -1}))
 		}
 	}
 	text := strings.Repeat(`{"name":"κόσμε","list":[1,2,3]},`, 60)
 	for _, poller := range []mgr.Poller{mgr.Epoll, mgr.Select} {
 		for i, ours := range opts {
-			for _, theirs := range []*Deflate{opts[(i+5)%len(opts)], ours} {
-				s := serve(t, poller, &Options{Deflate: theirs}, nil)
+			for _, theirs := range []*deflate.Compressor{opts[(i+5)%len(opts)], ours} {
+				s := serve(t, poller, &websocket.Options{Compress: theirs}, nil)
 				got := make(chan string, 100)
 				deflated := make(chan bool, 1)
 				err := s.Do(func() {
-					_, err := Connect(s.Manager, "ws://"+s.addr, func(c *conn.Conn, ev conn.Event) {
+					_, err := websocket.Connect(s.Manager, "ws://"+s.addr, func(c *conn.Conn, ev conn.Event) {
 						switch ev := ev.(type) {
-						case *Open:
-							deflated <- of(c).deflation != nil
-							m := Prepare(Text, []byte(text))
+						case *websocket.Open:
+							deflated <- websocket.Agreed(c) != nil
+							m := websocket.Prepare(websocket.Text, []byte(text))
 							for range 3 {
-								Send(c, Text, []byte(text))
-								SendPrepared(c, m)
+								websocket.Send(c, websocket.Text, []byte(text))
+								websocket.SendPrepared(c, m)
 							}
-							CloseWith(c, CloseNormal, "")
-						case *Message:
+							websocket.CloseWith(c, websocket.CloseNormal, "")
+						case *websocket.Message:
 							got <- string(ev.Data)
 						case *conn.Error:
 							t.Error(ev.Err)
 						case *conn.Close:
 							close(got)
 						}
-					}, &ClientOptions{Options: Options{Deflate: ours}})
+					}, &websocket.ClientOptions{Options: websocket.Options{Compress: ours}})
 					if err != nil {
 						t.Error(err)
 						close(got)

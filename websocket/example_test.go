@@ -1,12 +1,9 @@
 package websocket_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"net"
-	nethttp "net/http"
+	"log"
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
@@ -15,10 +12,11 @@ import (
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
-// An echo server. The handler sees the HTTP request first, and the WebSocket's events after Upgrade.
+// An echo server. Its handler sees the HTTP request first, and the events of the WebSocket after
+// Upgrade.
 func Example() {
 	opts := &websocket.Options{Protocols: []string{"echo"}}
-	handle := func(c *conn.Conn, ev conn.Event) {
+	server := func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
 		case *http.Message:
 			if err := websocket.Upgrade(c, ev, opts); err != nil {
@@ -35,17 +33,39 @@ func Example() {
 			}
 		}
 	}
-	converse(handle, "\x81\x82\x00\x00\x00\x00hi", "\x88\x82\x00\x00\x00\x00\x03\xe8")
+
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	l, err := http.Listen(m, "http://127.0.0.1:0", server)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev.(type) {
+		case *websocket.Open:
+			websocket.Send(c, websocket.Text, []byte("hi"))
+		case *websocket.Message:
+			websocket.CloseWith(c, websocket.CloseNormal, "")
+		case *conn.Close:
+			stop()
+		}
+	}
+	websocket.Connect(m, "ws://"+l.LocalAddr().String(), client,
+		&websocket.ClientOptions{Options: websocket.Options{Protocols: []string{"echo"}}})
+	m.Run(ctx)
 	// Output:
 	// open echo
 	// text "hi"
 	// end 1000 true
-	// the client got "\x81\x02hi\x88\x02\x03\xe8"
 }
 
-// A message made piece by piece, and the end of the conversation.
+// A message that is sent piece by piece. Each Write is a fragment; the other side gets one message.
 func ExampleWriter() {
-	handle := func(c *conn.Conn, ev conn.Event) {
+	server := func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
 		case *http.Message:
 			websocket.Upgrade(c, ev, nil)
@@ -54,75 +74,164 @@ func ExampleWriter() {
 			fmt.Fprintf(w, "load %.1f", 0.5)
 			fmt.Fprintf(w, ", up %v", time.Minute)
 			w.Close()
-			websocket.CloseWith(c, websocket.CloseGoingAway, "")
+			websocket.CloseWith(c, websocket.CloseNormal, "")
 		}
 	}
-	converse(handle, "\x88\x82\x00\x00\x00\x00\x03\xe9")
-	// Output:
-	// the client got "\x01\bload 0.5\x00\t, up 1m0s\x80\x00\x88\x02\x03\xe9"
-}
 
-// A message for every WebSocket of a manager, encoded once, from any goroutine.
-func ExamplePrepare() {
 	m, err := mgr.New(mgr.Options{})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	defer m.Close()
-	go m.Run(context.Background())
+	l, err := http.Listen(m, "http://127.0.0.1:0", server)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *websocket.Message:
+			fmt.Printf("%s %q\n", ev.Op, ev.Data)
+		case *conn.Close:
+			stop()
+		}
+	}
+	websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil)
+	m.Run(ctx)
+	// Output: text "load 0.5, up 1m0s"
+}
+
+// With Options.Stream a message comes in pieces, so it may be larger than memory.
+func ExampleChunk() {
+	opts := &websocket.Options{Stream: true}
+	size := 0
+	server := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *http.Message:
+			websocket.Upgrade(c, ev, opts)
+		case *websocket.Chunk:
+			if ev.First {
+				size = 0
+			}
+			if size += len(ev.Data); ev.Last {
+				fmt.Println(ev.Op, "of", size, "bytes")
+				websocket.CloseWith(c, websocket.CloseNormal, "")
+			}
+		}
+	}
+
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	l, err := http.Listen(m, "http://127.0.0.1:0", server)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev.(type) {
+		case *websocket.Open:
+			websocket.Send(c, websocket.Binary, make([]byte, 3<<20))
+		case *conn.Close:
+			stop()
+		}
+	}
+	websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil)
+	m.Run(ctx)
+	// Output: binary of 3145728 bytes
+}
+
+// A message for every WebSocket of a manager: it is encoded once, and sent from any goroutine.
+func ExampleSendPrepared() {
+	server := func(c *conn.Conn, ev conn.Event) {
+		if ev, ok := ev.(*http.Message); ok {
+			websocket.Upgrade(c, ev, nil)
+		}
+	}
+
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	l, err := http.Listen(m, "http://127.0.0.1:0", server)
+	if err != nil {
+		log.Fatal(err)
+	}
+	const clients = 3
+	opened, got := make(chan bool, clients), make(chan string, clients)
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *websocket.Open:
+			opened <- true
+		case *websocket.Message:
+			got <- string(ev.Data)
+		}
+	}
+	for range clients {
+		websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- m.Run(ctx) }()
+	for range clients {
+		<-opened
+	}
+
 	news := websocket.Prepare(websocket.Text, []byte("news"))
-	err = m.Broadcast(func(c *conn.Conn) {
+	m.Broadcast(func(c *conn.Conn) {
 		if websocket.Is(c) {
 			websocket.SendPrepared(c, news)
 		}
 	})
-	fmt.Println(err)
-	// Output: <nil>
+	for range clients {
+		fmt.Println(<-got)
+	}
+	stop()
+	<-ended
+	// Output:
+	// news
+	// news
+	// news
 }
 
-// converse runs a server with handle, sends it a handshake and the frames, and prints what it got.
-func converse(handle conn.Handler, frames ...string) {
+// A ping of the program's own, beside those of Options.PingInterval. The other side replies to it
+// by itself.
+func ExampleControl() {
+	server := func(c *conn.Conn, ev conn.Event) {
+		if ev, ok := ev.(*http.Message); ok {
+			websocket.Upgrade(c, ev, nil)
+		}
+	}
+
 	m, err := mgr.New(mgr.Options{})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	l, err := http.Listen(m, "http://127.0.0.1:0", handle)
+	defer m.Close()
+	l, err := http.Listen(m, "http://127.0.0.1:0", server)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	addr := l.LocalAddr().String()
-	got := make(chan string)
-	go func() {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			got <- err.Error()
-			return
-		}
-		defer c.Close()
-		fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: "+addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: echo\r\n\r\n")
-		r := bufio.NewReader(c)
-		if _, err := nethttp.ReadResponse(r, nil); err != nil {
-			got <- err.Error()
-			return
-		}
-		for _, f := range frames {
-			io.WriteString(c, f)
-		}
-		all, _ := io.ReadAll(r)
-		got <- string(all)
-	}()
-	for range 1000 {
-		select {
-		case all := <-got:
-			m.Close()
-			fmt.Printf("the client got %q\n", all)
-			return
-		default:
-			m.Poll(10 * time.Millisecond)
+	ctx, stop := context.WithCancel(context.Background())
+	client := func(c *conn.Conn, ev conn.Event) {
+		switch ev := ev.(type) {
+		case *websocket.Open:
+			websocket.Send(c, websocket.Ping, []byte("17"))
+		case *websocket.Control:
+			fmt.Printf("%s %q\n", ev.Op, ev.Data)
+			if ev.Op == websocket.Pong {
+				websocket.CloseWith(c, websocket.CloseNormal, "")
+			}
+		case *conn.Close:
+			stop()
 		}
 	}
+	websocket.Connect(m, "ws://"+l.LocalAddr().String(), client, nil)
+	m.Run(ctx)
+	// Output:
+	// pong "17"
+	// close ""
 }

@@ -1,131 +1,96 @@
 package websocket
 
-import (
-	"bytes"
-	"strconv"
-)
+import "bytes"
 
-// params are the parameters of permessage-deflate (RFC 7692 §7.1) as an offer or an answer has them. A number of bits is 0
-// when its parameter is absent.
-type params struct {
-	serverNoTakeover, clientNoTakeover bool
-	serverBits, clientBits             uint8
-	clientBitsOpen                     bool // client_max_window_bits without a value, which only an offer may have
+// This file reads the grammar of Sec-WebSocket-Extensions (RFC 6455 §9.1): a list of extensions,
+// each a token with parameters.
+
+// permessageDeflate is the only extension that this package knows. The Compressor reads its
+// parameters.
+const permessageDeflate = "permessage-deflate"
+
+// Parameters are the parameters of an extension, as they came.
+type Parameters []byte
+
+// Next takes the first parameter off p. value is nil if the parameter has none. ok is false if no
+// parameter is left.
+func (p *Parameters) Next() (name, value []byte, ok bool) {
+	name, value, *p, ok = cutParameter(*p)
+	return name, value, ok
 }
 
-const (
-	minWindowBits = 8
-	maxWindowBits = 15
-)
+// cutParameter takes the parameter that b begins with. ok is false if b begins with none, or breaks
+// the grammar.
+func cutParameter(b []byte) (name, value, rest []byte, ok bool) {
+	if !next(&b, ';') {
+		return nil, nil, b, false
+	}
+	name, b = cutToken(b)
+	ok = len(name) > 0
+	if next(&b, '=') {
+		value, b = cutValue(b)
+		ok = ok && len(value) > 0
+	}
+	return name, value, b, ok
+}
 
-// set takes one parameter. It returns false for what §7.1 makes a reason to decline: unknown names, names that occur twice,
-// values that are wrong, missing or too many.
-func (p *params) set(name, value []byte, hasValue bool) bool {
-	bits := windowBits(value)
-	switch {
-	case is(name, "server_no_context_takeover") && !p.serverNoTakeover && !hasValue:
-		p.serverNoTakeover = true
-	case is(name, "client_no_context_takeover") && !p.clientNoTakeover && !hasValue:
-		p.clientNoTakeover = true
-	case is(name, "server_max_window_bits") && p.serverBits == 0 && bits != 0:
-		p.serverBits = bits
-	case is(name, "client_max_window_bits") && p.clientBits == 0 && !p.clientBitsOpen && hasValue && bits != 0:
-		p.clientBits = bits
-	case is(name, "client_max_window_bits") && p.clientBits == 0 && !p.clientBitsOpen && !hasValue:
-		p.clientBitsOpen = true
-	default:
+// elements walks over the elements of one line.
+type elements struct {
+	rest      []byte // what is left of the line
+	name      []byte
+	params    Parameters
+	malformed bool // the line breaks the grammar
+}
+
+// next goes to the next element. It returns false at the end of the line, and where the line breaks
+// the grammar.
+func (e *elements) next() bool {
+	b := bytes.TrimLeft(e.rest, " \t,")
+	if len(b) == 0 || e.malformed {
 		return false
 	}
-	return true
+	e.name, b = cutToken(b)
+	e.params = b
+	ok := len(e.name) > 0
+	for p := b; ok && next(&p, ';'); p = b {
+		_, _, b, ok = cutParameter(b)
+	}
+	e.params = e.params[:len(e.params)-len(b)]
+	e.rest = bytes.TrimLeft(b, " \t")
+	e.malformed = !ok || len(e.rest) > 0 && e.rest[0] != ','
+	return !e.malformed
 }
 
-// windowBits returns the number 8 to 15 that b is, in decimal without leading zeros, or 0 (§7.1.2).
-func windowBits(b []byte) uint8 {
-	switch {
-	case len(b) == 1 && (b[0] == '8' || b[0] == '9'):
-		return b[0] - '0'
-	case len(b) == 2 && b[0] == '1' && b[1] >= '0' && b[1] <= '5':
-		return 10 + b[1] - '0'
+// wellFormed reports whether a line follows the grammar.
+func wellFormed(line []byte) bool {
+	e := elements{rest: line}
+	for e.next() {
 	}
-	return 0
+	return !e.malformed
 }
 
-// append appends p as the value of Sec-WebSocket-Extensions.
-func (p *params) append(b []byte) []byte {
-	b = append(b, "permessage-deflate"...)
-	if p.serverNoTakeover {
-		b = append(b, "; server_no_context_takeover"...)
-	}
-	if p.clientNoTakeover {
-		b = append(b, "; client_no_context_takeover"...)
-	}
-	if p.serverBits != 0 {
-		b = strconv.AppendUint(append(b, "; server_max_window_bits="...), uint64(p.serverBits), 10)
-	}
-	switch {
-	case p.clientBits != 0:
-		b = strconv.AppendUint(append(b, "; client_max_window_bits="...), uint64(p.clientBits), 10)
-	case p.clientBitsOpen:
-		b = append(b, "; client_max_window_bits"...)
-	}
-	return b
-}
-
-// extensions is what Sec-WebSocket-Extensions says, over all its lines. Extensions other than permessage-deflate only count.
+// extensions sums up all lines of a server's Sec-WebSocket-Extensions.
 type extensions struct {
-	deflate   params // of the first element that is permessage-deflate with valid parameters
-	found     bool   // there is one
-	declined  bool   // there is one whose parameters are invalid
-	others    bool   // there are other extensions, or permessage-deflate twice
-	malformed bool   // the grammar of RFC 6455 §9.1 is broken
+	deflate   Parameters // a copy of the parameters of permessage-deflate
+	found     bool       // permessage-deflate is present
+	others    bool       // other extensions are present, or permessage-deflate twice
+	malformed bool       // a line breaks the grammar
 }
 
-// line takes the value of one line: elements of a list, each a token and its parameters (RFC 6455 §9.1).
+// line takes the value of one line.
 func (x *extensions) line(b []byte) {
-	for !x.malformed {
-		b = bytes.TrimLeft(b, " \t,")
-		if len(b) == 0 {
-			return
-		}
-		var name []byte
-		name, b = cutToken(b)
-		p, valid, rest, ok := cutParams(b)
-		b = bytes.TrimLeft(rest, " \t")
-		switch {
-		case !ok || len(name) == 0 || len(b) > 0 && b[0] != ',':
-			x.malformed = true
-		case !is(name, "permessage-deflate"):
+	e := elements{rest: b}
+	for e.next() {
+		if x.found || !is(e.name, permessageDeflate) {
 			x.others = true
-		case !valid:
-			x.declined = true
-		case x.found:
-			x.others = true
-		default:
-			x.found, x.deflate = true, p
+			continue
 		}
+		x.found, x.deflate = true, append(Parameters(nil), e.params...)
 	}
+	x.malformed = x.malformed || e.malformed
 }
 
-// cutParams takes the parameters that b begins with. They are valid when they are those of permessage-deflate, and ok when
-// the grammar allows them.
-func cutParams(b []byte) (p params, valid bool, rest []byte, ok bool) {
-	valid = true
-	for next(&b, ';') {
-		var name, value []byte
-		name, b = cutToken(b)
-		hasValue := next(&b, '=')
-		if hasValue {
-			value, b = cutValue(b)
-		}
-		if len(name) == 0 || hasValue && len(value) == 0 {
-			return p, false, b, false
-		}
-		valid = p.set(name, value, hasValue) && valid
-	}
-	return p, valid, b, true
-}
-
-// next skips white space and then c and white space again, if c is there.
+// next skips c and the white space around it. It returns false if c does not come next.
 func next(b *[]byte, c byte) bool {
 	t := bytes.TrimLeft(*b, " \t")
 	if len(t) == 0 || t[0] != c {
@@ -135,7 +100,7 @@ func next(b *[]byte, c byte) bool {
 	return true
 }
 
-// cutToken splits b behind the token that it begins with.
+// cutToken splits b after the token that it begins with.
 func cutToken(b []byte) (token, rest []byte) {
 	n := 0
 	for n < len(b) && isToken(b[n]) {
@@ -144,7 +109,8 @@ func cutToken(b []byte) (token, rest []byte) {
 	return b[:n], b[n:]
 }
 
-// cutValue is cutToken for a token that may also be a quoted string, whose content has to be a token all the same.
+// cutValue is cutToken for a token that may be quoted. The content of the quotes has to be a token,
+// too.
 func cutValue(b []byte) (value, rest []byte) {
 	if len(b) == 0 || b[0] != '"' {
 		return cutToken(b)

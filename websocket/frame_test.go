@@ -12,7 +12,8 @@ import (
 
 var testKey = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
-// masked builds a client's frame without any help of the code under test. first is the opcode and the bits above it.
+// masked builds a client's frame without any help of the code under test. first is the opcode and
+// the bits above it.
 func masked(first byte, payload string) []byte {
 	b := append(make([]byte, 0, len(payload)+ws.MaxHeaderSize), first)
 	switch n := len(payload); {
@@ -32,6 +33,14 @@ func masked(first byte, payload string) []byte {
 	return b
 }
 
+func TestReservedOpcodes(t *testing.T) {
+	for op := range 16 {
+		if want := op > 2 && op < 8 || op > 10; Op(op).isReserved() != want {
+			t.Errorf("opcode %d is reserved: %v, want %v", op, !want, want)
+		}
+	}
+}
+
 func TestHeaderNeedsMoreUntilItIsWhole(t *testing.T) {
 	for _, n := range []int{0, 125, 126, 65535, 65536} {
 		b := masked(0x82, string(make([]byte, n)))
@@ -49,7 +58,8 @@ func TestHeaderNeedsMoreUntilItIsWhole(t *testing.T) {
 	}
 }
 
-// Every first two bytes: decode refuses what ws.CheckHeader refuses (RFC 6455 §5.2, §5.5), and nothing else.
+// Every first two bytes: decode refuses what ws.CheckHeader refuses (RFC 6455 §5.2, §5.5), and
+// nothing else.
 func TestHeaderAgreesWithGobwas(t *testing.T) {
 	for first := range 256 {
 		for second := range 256 {
@@ -81,7 +91,8 @@ func TestHeaderAgreesWithGobwas(t *testing.T) {
 	}
 }
 
-// RFC 6455 §5.2: "the minimal number of bytes MUST be used to encode the length", and the highest bit of 64 must be 0.
+// RFC 6455 §5.2: "the minimal number of bytes MUST be used to encode the length", and the highest
+// bit of 64 must be 0.
 func TestLengthMustBeMinimal(t *testing.T) {
 	for _, b := range [][]byte{
 		{0x82, 0xfe, 0, 0},

@@ -1,23 +1,32 @@
 package websocket
 
 import (
-	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"time"
+
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
-// A HandshakeError says why there is no WebSocket. Upgrade returns one for a request that it has answered with Status. For a
-// client it is in the *conn.Error event.
+// A HandshakeError says why a handshake has failed. Upgrade returns one for a request that it has
+// refused with Status. A client gets one in the *conn.Error event.
 type HandshakeError struct {
-	Status int    // of the response; for a client 0 when none came
+	Status int    // of the reply; on a client that of the response, 0 if none came
 	Reason string // what was wrong
 
-	// For a client:
-	URL  string // what was asked for
-	Head string // the response's status line and fields, as they came
+	// On a client:
+	URL  string // of the request
+	Head string // the response's status line and fields, as they came; up to the byte that cannot be read
 	Body []byte // the beginning of a refusal's body, at most 4 KiB
+	// RetryAfter is how long the server asks to wait, with the Retry-After of a refusal; 0 if it
+	// does not.
+	RetryAfter time.Duration
+	Err        error // why it ended without a response, or nil: http.ErrTimeout, http.ErrProxy, a system error
 }
+
+// Unwrap returns e.Err.
+func (e *HandshakeError) Unwrap() error { return e.Err }
 
 func (e *HandshakeError) Error() string {
 	if e.URL != "" {
@@ -26,7 +35,8 @@ func (e *HandshakeError) Error() string {
 	return fmt.Sprintf("websocket: upgrade: %s (%d)", e.Reason, e.Status)
 }
 
-// handshake is what RFC 6455 §4.2.1 asks of a request. Its slices belong to the request.
+// handshake has the parts of a request that RFC 6455 §4.2.1 makes demands on. Its slices belong to
+// the request.
 type handshake struct {
 	method string
 	minor  int // of HTTP/1.x
@@ -34,11 +44,12 @@ type handshake struct {
 	upgrade    bool // Upgrade has the token websocket
 	connection bool // Connection has the token Upgrade
 
-	host                    []byte // that the request is for, which package http has checked
+	secure                  bool   // it came over TLS
+	host                    []byte // of the request; package http has checked it
 	key, version, origin    []byte
-	keys, versions, origins int // how often each header was there
+	keys, versions, origins int // lines of each header
 
-	extensions extensions
+	malformed bool // Sec-WebSocket-Extensions breaks its grammar
 
 	protocol int // index in Options.Protocols of the best one offered, or len(Protocols)
 }
@@ -64,10 +75,10 @@ func (h *handshake) field(name, value []byte, protocols []string) {
 		h.version = value
 		h.versions++
 	case is(name, "sec-websocket-extensions"):
-		h.extensions.line(value)
+		h.malformed = h.malformed || !wellFormed(value)
 	case is(name, "sec-websocket-protocol"):
 		for t := range tokens(value) {
-			for i, p := range protocols[:h.protocol] { // the server's order decides; names are compared exactly
+			for i, p := range protocols[:h.protocol] { // our order decides, not the client's; case counts
 				if string(t) == p {
 					h.protocol = i
 					break
@@ -77,7 +88,7 @@ func (h *handshake) field(name, value []byte, protocols []string) {
 	}
 }
 
-// check says why the request must be refused, nil when it need not be.
+// check says why the request must be refused, or returns nil.
 func (h *handshake) check(origins []string) *HandshakeError {
 	refuse := func(status int, reason string) *HandshakeError {
 		return &HandshakeError{Status: status, Reason: reason}
@@ -99,12 +110,12 @@ func (h *handshake) check(origins []string) *HandshakeError {
 		return refuse(400, "there must be one Sec-WebSocket-Key")
 	case !validKey(h.key):
 		return refuse(400, "Sec-WebSocket-Key must be 16 bytes in base64")
-	case h.extensions.malformed: // §9.1
+	case h.malformed: // §9.1
 		return refuse(400, "Sec-WebSocket-Extensions is malformed")
 	case h.origins > 1:
 		return refuse(400, "there must be one Origin at most")
-	case h.origins == 1 && !originAllowed(h.origin, h.host, origins): // §4.2.2 item 4, §10.2
-		return refuse(403, "this Origin is not allowed")
+	case h.origins == 1 && !h.originAllowed(origins): // §4.2.2 item 4, §10.2
+		return refuse(403, fmt.Sprintf("the Origin %.100q is neither that of the Host %.100q nor one of those allowed besides", h.origin, h.host))
 	}
 	return nil
 }
@@ -130,26 +141,16 @@ func acceptKey(key []byte) (accept [acceptSize]byte) {
 	return accept
 }
 
-// is compares without ASCII case; want is in lower case.
-func is(b []byte, want string) bool {
-	if len(b) != len(want) {
-		return false
-	}
-	for i := range b {
-		if lower(b[i]) != want[i] {
-			return false
-		}
-	}
-	return true
-}
+// is compares without ASCII case.
+func is(b []byte, want string) bool { return wire.FoldEqual(b, want) }
 
-// tokens yields the members of a comma list without the white space around them; empty ones are left out.
+// tokens yields the members of a comma list without the white space around them; empty ones are
+// left out.
 func tokens(list []byte) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		for more := true; more; {
 			var t []byte
-			t, list, more = bytes.Cut(list, []byte(","))
-			if t = bytes.Trim(t, " \t"); len(t) > 0 && !yield(t) {
+			if t, list, more = wire.CutComma(list); len(t) > 0 && !yield(t) {
 				return
 			}
 		}

@@ -39,7 +39,8 @@ func without(name string, more ...string) string {
 	return b.String()
 }
 
-// RFC 6455 §4.2.1: what the client's opening handshake consists of, and §4.2.2, §4.4: how a server refuses it.
+// RFC 6455 §4.2.1: what the client's opening handshake consists of, and §4.2.2, §4.4: how a server
+// refuses it.
 func TestHandshakeIsCheckedByItem(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -83,6 +84,8 @@ func TestHandshakeIsCheckedByItem(t *testing.T) {
 		{"key in URL base64", "GET", 1, without("Sec-WebSocket-Key", "Sec-WebSocket-Key: -_hlIHNhbXBsZSBub25jZQ=="), 400},
 		{"same origin", "GET", 1, without("", "Origin: http://example.com"), 0},
 		{"other origin", "GET", 1, without("", "Origin: http://evil.com"), 403},
+		{"same host and port, another scheme", "GET", 1, without("", "Origin: file://example.com"), 403},
+		{"default port in the origin", "GET", 1, without("", "Origin: http://example.com:80"), 0},
 		{"two origins", "GET", 1, without("", "Origin: http://example.com", "Origin: http://example.com"), 400},
 		{"unknown extensions", "GET", 1, without("", "Sec-WebSocket-Extensions: foo; bar=1, x-baz"), 0},
 	} {
@@ -96,7 +99,8 @@ func TestHandshakeIsCheckedByItem(t *testing.T) {
 	}
 }
 
-// RFC 6455 §4.2.2 item 5.5: at most one of those the client offered; here the server's order decides.
+// RFC 6455 §4.2.2 item 5.5: at most one of those the client offered; here the server's order
+// decides.
 func TestSubprotocolByTheServersOrder(t *testing.T) {
 	server := []string{"v3.chat", "v2.chat", "v1.chat"}
 	for _, tc := range []struct{ lines, want string }{

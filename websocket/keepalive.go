@@ -7,15 +7,16 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-var errNoPong = errors.New("websocket: the peer did not answer the ping in time")
+var errNoPong = errors.New("websocket: no pong came in time")
 
-// Keep-alive needs no timer: it lives in the connection's deadline slot, which the close handshake takes over. A read
-// only notes the time. The deadline finds out how long the silence is, and moves on when it is not long enough: so one
-// connection costs a sweep of the loop every PingInterval, and 16 bytes of its session.
+// Keep-alive needs no timer. It uses the connection's deadline, which the closing handshake takes
+// over. A read only notes the time. When the deadline passes, keepAlive looks how long the silence
+// is, and sets the next deadline if it is too short. So a connection costs one look every
+// PingInterval, and 16 bytes of its session.
 
-// interval is Options.PingInterval, or up to an eighth less: connections that were opened together, such as by pages that
-// come back to a server just started, must not be pinged together for ever. It is the same for each connection at all
-// times, so that nothing has to be kept.
+// interval is Options.PingInterval, less up to an eighth: connections that were opened together, by
+// pages that come back to a restarted server, say, must not be pinged together for ever. A
+// connection has the same interval at all times, so it need not be stored.
 func (s *session) interval(c *conn.Conn) time.Duration {
 	d := s.opts.pingInterval()
 	const spread = 1024
@@ -25,8 +26,8 @@ func (s *session) interval(c *conn.Conn) time.Duration {
 
 // listen begins to wait for signs of life.
 func (s *session) listen(c *conn.Conn) {
-	s.heard, s.asked = c.Shared().Now, 0
-	c.SetDeadline(s.interval(c)) // negative cancels
+	s.heard, s.asked = c.Layer().Shared().Now, 0
+	c.Layer().SetDeadline(s.interval(c)) // negative cancels
 }
 
 // hear notes a sign of life.
@@ -35,36 +36,38 @@ func (s *session) hear(c *conn.Conn) {
 		s.listen(c)
 		return
 	}
-	s.heard = c.Shared().Now
+	s.heard = c.Layer().Shared().Now
 }
 
-// keepAlive does what is due when the deadline of a running WebSocket has passed. The wait for the pong is made of two
-// halves: when it was the loop that stood still, the second gives it the time to read what has come in the meantime.
+// keepAlive handles the deadline of a running WebSocket. The wait for the pong has two halves: if
+// the loop stood still during the first, it can read in the second what has come in the meantime.
 func (s *session) keepAlive(c *conn.Conn) {
 	interval, half := s.interval(c), max(s.opts.pongTimeout()/2, 1)
-	silence := time.Duration(c.Shared().Now - s.heard)
+	silence := time.Duration(c.Layer().Shared().Now - s.heard)
 	switch {
-	case c.Paused() || c.Held() || c.Congested():
-		s.listen(c) // it is us who do not read: the silence says nothing about the peer
+	case c.Layer().Stopped():
+		s.listen(c) // this side does not read, so the silence says nothing about the peer
 	case s.asked == 0 && silence < interval:
-		c.SetDeadline(interval - silence)
+		c.Layer().SetDeadline(interval - silence)
 	case s.asked == 0:
 		s.ask(c, half)
 	case c.Pending() > 0:
-		c.SetDeadline(half) // the ping may not be out yet: conn.Limits.Stall judges a peer that takes nothing
+		c.Layer().SetDeadline(half) // the ping may not be out yet: conn.Limits.Stall judges a peer that takes nothing
 	case s.asked == 1:
 		s.asked = 2
-		c.SetDeadline(half)
+		c.Layer().SetDeadline(half)
 	default:
 		s.end(c, CloseAbnormal, "no pong in time", false)
-		c.Fail(conn.DeadlineOver, errNoPong)
+		c.Layer().Fail(conn.DeadlineOver, errNoPong)
 	}
 }
 
-// pingFrame is a server's ping. It is shared by all, so that thousands of pings in one turn take no buffers.
+// pingFrame is a server's ping. All connections share it, so thousands of pings in one turn take no
+// buffers.
 var pingFrame = []byte{finBit | byte(Ping), 0}
 
-// ask sends a ping. When there is no room for it, what is queued has to reach the peer first, and will be answered for.
+// ask sends a ping. If the send limit refuses it, the silence is counted from now on:
+// conn.Limits.Stall judges a peer that takes nothing.
 func (s *session) ask(c *conn.Conn, half time.Duration) {
 	var err error
 	if s.keys != nil {
@@ -77,5 +80,5 @@ func (s *session) ask(c *conn.Conn, half time.Duration) {
 		return
 	}
 	s.asked = 1
-	c.SetDeadline(half)
+	c.Layer().SetDeadline(half)
 }

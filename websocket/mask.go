@@ -9,14 +9,15 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 )
 
-// keySources make the keys that mask a client's frames. RFC 6455 §5.3 wants each key to be fresh, from a strong source of
-// entropy, and no help in guessing the next: otherwise a page's script could have the client write what a proxy on the
-// way takes for a request. ChaCha8 is a cryptographic generator; seeded with 256 bits of the system's entropy, one key costs
-// a few nanoseconds, where crypto/rand costs a few hundred. A source is for one goroutine at a time, and loops run on
-// several: hence the pool. Seeding again after a garbage collection is welcome.
+// keySources make the keys that mask a client's frames. RFC 6455 §5.3 wants a fresh key for each
+// frame, from a strong source of entropy, that does not help to guess the next one. Otherwise a
+// script could make the client write bytes that a proxy takes for a request. ChaCha8 is a
+// cryptographic generator; with a seed of 256 bits from the system a key costs a few nanoseconds,
+// and one of crypto/rand a few hundred. A source is for one goroutine at a time, and loops run on
+// several goroutines: hence the pool.
 var keySources = sync.Pool{New: func() any {
 	var seed [32]byte
-	crand.Read(seed[:]) // never fails: it ends the program where the system has no entropy
+	crand.Read(seed[:]) // never fails: it ends the program if the system has no entropy
 	return rand.NewChaCha8(seed)
 }}
 
@@ -28,12 +29,12 @@ func newKey() (key [4]byte) {
 	return key
 }
 
-// sendMasked is sendFrame for a client. The copy that it queues is masked piece by piece in the queue's own memory, so that
-// p stays as it is and nothing is allocated.
+// sendMasked is sendFrame for a client. It copies p to the queue piece by piece and masks the copy
+// there, so p does not change and nothing is allocated.
 func (s *session) sendMasked(c *conn.Conn, first byte, p []byte) error {
-	// A header whose payload is then refused would break the stream.
-	if l := c.Limits(); l.OnFull == conn.RefuseOnFull && c.Pending()+maxHeader+len(p) > l.Send {
-		return conn.ErrSendLimit
+	// If the queue took the header and then refused the payload, the stream would be broken.
+	if err := c.Layer().Reserve(maxHeader + len(p)); err != nil {
+		return err
 	}
 	key := s.keys()
 	b := appendHeader(c.AvailableBuffer(), first, len(p))

@@ -1,5 +1,5 @@
 //go:build !race
 
-package websocket
+package websocket_test
 
 const raceEnabled = false

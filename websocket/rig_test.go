@@ -1,4 +1,4 @@
-package websocket
+package websocket_test
 
 import (
 	"encoding/binary"
@@ -9,127 +9,143 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
+	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/websocket"
 )
 
-// rig is a WebSocket connection over a fake transport and a fake loop, with the handshake already done.
+var (
+	masked   = websocket.Masked
+	firstBad = websocket.FirstBad
+)
+
+// rig is a dialogue between a test and a WebSocket, in words of frames.
 type rig struct {
+	*conntest.Dialogue
 	t       testing.TB
-	sh      *conn.Shared
 	c       *conn.Conn
-	limits  conn.Limits
-	touched []*conn.Conn
-
-	in      []byte // what the next Read returns
-	eof     bool
-	room    int // bytes that the kernel takes; negative is any number
-	sent    []byte
-	shut    bool // CloseWrite was called
-	over    bool // Finish was called
+	opts    *websocket.Options
+	limits  conn.Limits // of the connection: a test may change them
 	events  []string
-	onEvent func(c *conn.Conn, ev conn.Event)
-	quiet   bool // no events are noted
+	onEvent conn.Handler
+	quiet   bool // nothing is noted
 	client  bool // what is sent must be masked
-	refusal *HandshakeError
+	refusal *websocket.HandshakeError
 }
 
-func newRig(t testing.TB, opts *Options) *rig {
-	r := bareRig(t)
-	if opts == nil {
-		opts = &defaults
+// bareRig is a connection without a protocol, but for what setup does.
+func bareRig(t testing.TB, setup func(c *conn.Conn)) *rig {
+	return limitedRig(t, conn.Limits{}, setup)
+}
+
+func limitedRig(t testing.TB, limits conn.Limits, setup func(c *conn.Conn)) *rig {
+	r := &rig{t: t, limits: limits.WithDefaults()}
+	r.Dialogue = conntest.New(t, r.handle, conntest.Options{
+		Setup: func(c *conn.Conn) {
+			r.c = c
+			c.SetLimits(&r.limits)
+			if setup != nil {
+				setup(c)
+			}
+		},
+		Describe: func(conn.Event) string { return "" }, // handle does it
+	})
+	return r
+}
+
+// newRig is a server's WebSocket whose handshake is done. The request may have more lines. opts may
+// be nil.
+func newRig(t testing.TB, opts *websocket.Options, lines ...string) *rig {
+	t.Helper()
+	r, _ := upgradeRig(t, opts, lines...)
+	return r
+}
+
+// upgradeRig is newRig that returns the reply, too, with its status line.
+func upgradeRig(t testing.TB, opts *websocket.Options, lines ...string) (*rig, string) {
+	t.Helper()
+	return handshakeRig(t, conn.Limits{}, opts, lines...)
+}
+
+// handshakeRig is upgradeRig with limits of the connection.
+func handshakeRig(t testing.TB, limits conn.Limits, opts *websocket.Options, lines ...string) (*rig, string) {
+	t.Helper()
+	r := limitedRig(t, limits, func(c *conn.Conn) { http.Attach(c, http.NewServer(http.Options{})) })
+	r.opts = opts
+	head := strings.Join(append([]string{strings.TrimSuffix(request, "\r\n")}, lines...), "\r\n")
+	r.receive([]byte(head + "\r\n\r\n"))
+	reply := r.Sent()
+	r.events = nil
+	return r, reply
+}
+
+// hush has nothing noted from now on.
+func (r *rig) hush() { r.quiet, r.Wire.Forget = true, true }
+
+// receive has p arrive in one piece, and turns the loop.
+func (r *rig) receive(p []byte) {
+	r.t.Helper()
+	if len(p) > 0 {
+		r.Wire.Arrive(p, nil)
 	}
-	begin(r.c, opts)
-	return r
+	r.Turn()
 }
 
-// bareRig is a connection without a protocol.
-func bareRig(t testing.TB) *rig {
-	r := &rig{t: t, room: -1, limits: conn.Limits{}.WithDefaults()}
-	r.sh = conn.NewShared(r)
-	r.sh.Now = int64(time.Hour)
-	r.c = conn.New(r.sh, 5, conn.NewID(5), r, &r.limits, r.handle)
-	return r
+// pass moves the clock in one step, as for a loop that stood still.
+func (r *rig) pass(d time.Duration) {
+	r.t.Helper()
+	r.Loop.Advance(d)
+	r.Turn()
 }
 
-// The loop.
-func (r *rig) Touch(c *conn.Conn)         { r.touched = append(r.touched, c) }
-func (r *rig) SetPoll(*conn.Conn, bool)   {}
-func (r *rig) Close(int) error            { return nil }
-func (r *rig) CloseWrite(int) error       { r.shut = true; return nil }
-func (r *rig) session() *session          { return of(r.c) }
-func (r *rig) pass(d time.Duration)       { r.sh.Now += int64(d); r.c.Expire(); r.settle() }
+// hangUp ends the peer's stream.
+func (r *rig) hangUp() { r.SendEOF() }
+
+// hasPart reports whether the WebSocket has an assembly.
+func (r *rig) hasPart() bool {
+	_, any := websocket.Parts(r.c)()
+	return any
+}
+
 func (r *rig) note(f string, args ...any) { r.events = append(r.events, fmt.Sprintf(f, args...)) }
-
-// The transport.
-func (r *rig) Read(_ int, p []byte) (int, error) {
-	if len(r.in) == 0 {
-		if r.eof {
-			return 0, nil
-		}
-		return -1, unix.EAGAIN
-	}
-	n := copy(p, r.in)
-	r.in = r.in[n:]
-	return n, nil
-}
-
-func (r *rig) Write(_ int, p []byte) (int, error) {
-	n := len(p)
-	if r.room >= 0 {
-		if n = min(n, r.room); n == 0 {
-			return -1, unix.EAGAIN
-		}
-		r.room -= n
-	}
-	if !r.quiet {
-		r.sent = append(r.sent, p[:n]...)
-	}
-	return n, nil
-}
-
-func (r *rig) Writev(_ int, pieces [][]byte) (n int, err error) {
-	for _, p := range pieces {
-		k, err := r.Write(0, p)
-		n += max(k, 0)
-		if k < len(p) && n == 0 {
-			return k, err
-		}
-		if k < len(p) {
-			break
-		}
-	}
-	return n, nil
-}
 
 // handle is the user's handler.
 func (r *rig) handle(c *conn.Conn, ev conn.Event) {
+	if m, ok := ev.(*http.Message); ok {
+		websocket.Upgrade(c, m, r.opts)
+		return
+	}
 	if !r.quiet {
-		switch ev := ev.(type) {
-		case *Message:
-			r.note("%s %s", ev.Op, short(ev.Data))
-		case *Control:
-			if ev.Op == Close {
-				r.note("end %d %q clean=%v", ev.Code, ev.Reason, ev.Clean)
-			} else {
-				r.note("%s %s", ev.Op, short(ev.Data))
-			}
-		case *Open:
-			r.note("open %q", ev.Protocol)
-		case *conn.Error:
-			if e, ok := errors.AsType[*HandshakeError](ev.Err); ok {
-				r.refusal = e
-				r.note("error %s: %s", ev.Reason, e.Reason)
-				break
-			}
-			r.note("error %s", ev.Reason)
-		case *conn.Close:
-			r.note("closed")
-		}
+		r.describe(ev)
 	}
 	if r.onEvent != nil {
 		r.onEvent(c, ev)
+	}
+}
+
+// describe notes the events that matter here.
+func (r *rig) describe(ev conn.Event) {
+	switch ev := ev.(type) {
+	case *websocket.Message:
+		r.note("%s %s", ev.Op, short(ev.Data))
+	case *websocket.Control:
+		if ev.Op == websocket.Close {
+			r.note("end %d %q clean=%v", ev.Code, ev.Reason, ev.Clean)
+		} else {
+			r.note("%s %s", ev.Op, short(ev.Data))
+		}
+	case *websocket.Open:
+		r.note("open %q", ev.Protocol)
+	case *conn.Error:
+		if e, ok := errors.AsType[*websocket.HandshakeError](ev.Err); ok {
+			r.refusal = e
+			r.note("error %s: %s", ev.Reason, e.Reason)
+			break
+		}
+		r.note("error %s", ev.Reason)
+	case *conn.Close:
+		r.note("closed")
 	}
 }
 
@@ -145,52 +161,13 @@ func short(p []byte) string {
 	return fmt.Sprintf("%q… %d bytes, sum %x", p[:8], len(p), sum)
 }
 
-// receive hands p to the connection in one piece, as far as one read takes it, and runs the loop until all is quiet.
-func (r *rig) receive(p []byte) {
-	r.in = p
-	for len(r.in) > 0 && !r.over {
-		before := len(r.in)
-		r.c.Readable()
-		r.settle()
-		if len(r.in) == before {
-			break // it does not read
-		}
-	}
-}
+// frames decodes what the peer got, as text.
+func (r *rig) frames() []string { return framesOf(r.Wire.Sent, r.client) }
 
-func (r *rig) hangUp() {
-	r.eof = true
-	r.c.Readable()
-	r.settle()
-}
-
-func (r *rig) settle() {
-	for i := 0; len(r.touched) > 0; i++ {
-		if i > 1000 {
-			r.t.Fatal("the loop spins")
-		}
-		batch := r.touched
-		r.touched = nil
-		for _, c := range batch {
-			next := c.Settle()
-			if next.Done && !r.over {
-				r.over = true
-				c.Finish()
-			}
-			if next.Want&conn.Out != 0 && r.room != 0 {
-				c.Writable()
-			}
-		}
-		if r.touched == nil {
-			r.touched = batch[:0]
-		}
-	}
-}
-
-// frames decodes what has been sent, as text.
-func (r *rig) frames() []string {
+// framesOf decodes the frames in b, those of a client or of a server, as text.
+func framesOf(b []byte, client bool) []string {
 	var list []string
-	for b := r.sent; len(b) > 0; {
+	for len(b) > 0 {
 		if len(b) < 2 {
 			return append(list, "half a header")
 		}
@@ -202,29 +179,29 @@ func (r *rig) frames() []string {
 			n, head = int(binary.BigEndian.Uint64(b[2:])), 10
 		}
 		switch {
-		case b[1]&0x80 != 0 && !r.client:
+		case b[1]&0x80 != 0 && !client:
 			list = append(list, "masked!")
-		case b[1]&0x80 == 0 && r.client:
+		case b[1]&0x80 == 0 && client:
 			list = append(list, "bare!")
-		case r.client:
+		case client:
 			head += 4
 		}
 		if len(b) < head+n {
 			return append(list, "half a frame")
 		}
-		if r.client {
+		if client {
 			b = slices.Clone(b)
 			for i := range n {
 				b[head+i] ^= b[head-4+i%4]
 			}
 		}
-		p, op := b[head:head+n], Op(b[0]&0x0f)
+		p, op := b[head:head+n], websocket.Op(b[0]&0x0f)
 		name := op.String()
 		if b[0]&0x80 == 0 {
 			name += "-"
 		}
 		switch {
-		case op == Close && n >= 2:
+		case op == websocket.Close && n >= 2:
 			list = append(list, fmt.Sprintf("%s %d %q", name, binary.BigEndian.Uint16(p), p[2:]))
 		default:
 			list = append(list, fmt.Sprintf("%s %s", name, short(p)))

@@ -8,27 +8,29 @@ import (
 )
 
 var (
-	// ErrClosed is returned for what is sent after our Close frame, or on a connection that is closing.
+	// ErrClosed is returned if this side has sent its Close frame, and on a connection that is
+	// closing.
 	ErrClosed = errors.New("websocket: closed or closing")
 	// ErrNotWebSocket is returned for a connection that has not been upgraded.
 	ErrNotWebSocket = errors.New("websocket: the connection is not a WebSocket")
-	// ErrBusy is returned for a message while a Writer has begun another: the frames of two messages must not mix.
+	// ErrBusy is returned while a Writer has begun another message: the frames of two messages must
+	// not mix.
 	ErrBusy = errors.New("websocket: a Writer has begun a message")
 )
 
-// Is reports whether c is a WebSocket; it stays one until conn.Close.
+// Is reports whether c is a WebSocket. It is one from *Open to *conn.Close.
 func Is(c *conn.Conn) bool { return of(c) != nil }
 
 func of(c *conn.Conn) *session {
-	s, _ := c.ProtocolState().(*session)
+	s, _ := c.Layer().ProtocolState().(*session)
 	return s
 }
 
 func (s *session) canSend(c *conn.Conn) bool { return s.phase == running && c.IsOpen() }
 
-// Send queues a copy of p as a Text or Binary message, or as a Ping or Pong of at most 125 bytes. A text is sent as it is:
-// that it is UTF-8 is the caller's word. It returns ErrClosed, ErrBusy, ErrNotWebSocket or conn.ErrSendLimit, and has then
-// queued nothing.
+// Send queues a copy of p as a Text or Binary message, or as a Ping or Pong of at most 125 bytes.
+// The caller vouches that a text is UTF-8: Send does not check it. The errors are ErrClosed,
+// ErrBusy, ErrNotWebSocket and conn.ErrSendLimit; with an error nothing is queued.
 func Send(c *conn.Conn, op Op, p []byte) error {
 	s := of(c)
 	if s == nil {
@@ -37,7 +39,7 @@ func Send(c *conn.Conn, op Op, p []byte) error {
 	if err := s.maySend(c, op, len(p)); err != nil {
 		return err
 	}
-	if !op.isControl() && s.deflation.deflates(len(p)) {
+	if !op.isControl() && s.agreed.wants(len(p)) {
 		return s.sendDeflated(c, finBit|rsv1|byte(op), p)
 	}
 	return s.sendFrame(c, finBit|byte(op), p)
@@ -79,9 +81,9 @@ func (s *session) sendFrame(c *conn.Conn, first byte, p []byte) error {
 		_, err := c.Write(append(b, p...))
 		return err
 	}
-	// A header whose payload is then refused would break the stream.
-	if l := c.Limits(); l.OnFull == conn.RefuseOnFull && c.Pending()+len(b)+len(p) > l.Send {
-		return conn.ErrSendLimit
+	// If the queue took the header and then refused the payload, the stream would be broken.
+	if err := c.Layer().Reserve(len(b) + len(p)); err != nil {
+		return err
 	}
 	if _, err := c.Write(b); err != nil {
 		return err
@@ -90,7 +92,7 @@ func (s *session) sendFrame(c *conn.Conn, first byte, p []byte) error {
 	if first&finBit != 0 {
 		_, err = c.WriteThrough(p)
 	} else {
-		_, err = c.Write(p) // more is to follow
+		_, err = c.Write(p) // more fragments follow
 	}
 	return err
 }
@@ -99,14 +101,14 @@ func (s *session) sendFrame(c *conn.Conn, first byte, p []byte) error {
 type MessageWriter struct {
 	c        *conn.Conn
 	op       Op
-	begun    bool // the first fragment is out
+	begun    bool // the first fragment is queued
 	ended    bool // the last one is
 	deflated bool // the message is compressed
 }
 
-// Writer begins a Text or Binary message that is sent as it is written: each Write is a fragment, and Close ends the
-// message. Until then other messages on c get ErrBusy. Wrap it in a bufio.Writer where Writes are small. A Writer is for
-// one message.
+// Writer begins a Text or Binary message that is sent as it is written: each Write is a fragment,
+// and Close ends the message. Until then other messages on c get ErrBusy. If the Writes are small,
+// wrap it in a bufio.Writer. A Writer is for one message.
 func Writer(c *conn.Conn, op Op) *MessageWriter { return &MessageWriter{c: c, op: op} }
 
 // Write queues a copy of p as a fragment. The errors are those of Send.
@@ -142,7 +144,7 @@ func (w *MessageWriter) send(fin byte, p []byte) error {
 		op = Continuation
 	}
 	first := fin | byte(op)
-	if !w.begun && fin == 0 && s.deflation.deflates(len(p)) {
+	if !w.begun && fin == 0 && s.agreed.wants(len(p)) {
 		w.deflated = true
 		first |= rsv1
 	}

@@ -1,4 +1,4 @@
-package websocket
+package websocket_test
 
 import (
 	"bufio"
@@ -18,6 +18,7 @@ import (
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
+	"github.com/seed4930a636/mangusta/websocket"
 )
 
 // server is a manager with an HTTP listener that upgrades every request, in a goroutine of its own.
@@ -32,16 +33,23 @@ type server struct {
 	ended chan string
 }
 
-// underBoth runs a dialogue with a server of its own on each poller. h gets the events behind Upgrade; nil echoes.
-func underBoth(t *testing.T, opts *Options, h conn.Handler, dialogue func(t *testing.T, s *server)) {
+// underBoth runs a dialogue with a server of its own on each poller. h gets the events after
+// Upgrade; nil echoes.
+func underBoth(t *testing.T, opts *websocket.Options, h conn.Handler, dialogue func(t *testing.T, s *server)) {
 	for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
 		t.Run(p.String(), func(t *testing.T) { dialogue(t, serve(t, p, opts, h)) })
 	}
 }
 
-func serve(t *testing.T, p mgr.Poller, opts *Options, h conn.Handler) *server {
+func serve(t *testing.T, p mgr.Poller, opts *websocket.Options, h conn.Handler) *server {
 	t.Helper()
-	m, err := mgr.New(mgr.Options{Poller: p})
+	return serveWith(t, mgr.Options{Poller: p}, opts, h)
+}
+
+func serveWith(t *testing.T, o mgr.Options, opts *websocket.Options, h conn.Handler) *server {
+	t.Helper()
+	o.Log = mgr.Silent // the stacks of handlers that panic would hide which test failed
+	m, err := mgr.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,13 +63,13 @@ func serve(t *testing.T, p mgr.Poller, opts *Options, h conn.Handler) *server {
 		}
 		switch ev := ev.(type) {
 		case *http.Message:
-			s.errs <- Upgrade(c, ev, opts)
-		case *Open:
+			s.errs <- websocket.Upgrade(c, ev, opts)
+		case *websocket.Open:
 			s.note("open %q", ev.Protocol)
-		case *Message:
+		case *websocket.Message:
 			s.note("%s %s", ev.Op, short(ev.Data))
-		case *Control:
-			if ev.Op == Close {
+		case *websocket.Control:
+			if ev.Op == websocket.Close {
 				s.note("end %d %q clean=%v", ev.Code, ev.Reason, ev.Clean)
 			} else {
 				s.note("%s %s", ev.Op, short(ev.Data))

@@ -1,4 +1,4 @@
-package websocket
+package websocket_test
 
 import (
 	"fmt"
@@ -6,19 +6,21 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/websocket"
+	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
 
 // noteChunks has pieces noted as they come.
 func (r *rig) noteChunks() {
 	r.onEvent = func(c *conn.Conn, ev conn.Event) {
-		if m, ok := ev.(*Chunk); ok {
+		if m, ok := ev.(*websocket.Chunk); ok {
 			r.note("%s first=%v last=%v %s", m.Op, m.First, m.Last, short(m.Data))
 		}
 	}
 }
 
 func TestStreamDeliversWhatHasCome(t *testing.T) {
-	r := newRig(t, &Options{Stream: true})
+	r := newRig(t, &websocket.Options{Stream: true})
 	r.noteChunks()
 	r.receive(masked(0x81, "small"))
 	in := masked(0x82, "in pieces")
@@ -32,7 +34,7 @@ func TestStreamDeliversWhatHasCome(t *testing.T) {
 		`binary first=true last=false "in "`, `binary first=false last=true "pieces"`,
 		`text first=true last=false "frag"`, `ping "p"`, `text first=false last=false "ments"`, `text first=false last=true ""`,
 		`binary first=true last=true ""`)
-	if r.session().part != nil || r.c.Recv.Len() > 0 {
+	if r.hasPart() || r.c.Recv.Len() > 0 {
 		t.Error("something is kept")
 	}
 }
@@ -41,7 +43,7 @@ func TestStreamDeliversWhatHasCome(t *testing.T) {
 func TestStreamConformance(t *testing.T) {
 	for _, tc := range frameCases() {
 		for _, cut := range []int{0, 1, len(tc.in) / 2, len(tc.in) - 1} {
-			r := newRig(t, &Options{MaxMessage: caseSize, Stream: true})
+			r := newRig(t, &websocket.Options{MaxMessage: caseSize, Stream: true})
 			got := r.joinChunks()
 			r.receive([]byte(string(tc.in[:cut])))
 			r.receive([]byte(string(tc.in[cut:])))
@@ -54,14 +56,15 @@ func TestStreamConformance(t *testing.T) {
 	}
 }
 
-// With Stream nothing is put together: a message may be larger than anything that is held, unless MaxMessage says no.
+// With Stream nothing is put together: a message may be larger than anything that is held, unless
+// MaxMessage says no.
 func TestStreamOfAnEndlessMessage(t *testing.T) {
 	for _, deflated := range []bool{false, true} {
-		r := newDeflateRig(t, &Options{Stream: true, Deflate: &Deflate{}}, "")
-		r.quiet = true
+		r := newDeflateRig(t, &websocket.Options{Stream: true, Compress: deflate.New()}, "")
+		r.hush()
 		total, most := 0, 0
 		r.onEvent = func(c *conn.Conn, ev conn.Event) {
-			if m, ok := ev.(*Chunk); ok {
+			if m, ok := ev.(*websocket.Chunk); ok {
 				total += len(m.Data)
 				most = max(most, len(m.Data))
 			}
@@ -83,8 +86,8 @@ func TestStreamOfAnEndlessMessage(t *testing.T) {
 			if n := r.c.Recv.Len(); n > 0 {
 				t.Fatalf("%d bytes are kept", n)
 			}
-			if a := r.session().part; cap(a.buf)+cap(a.chunk) > 4*inflateWindow {
-				t.Fatalf("%d bytes are kept", cap(a.buf)+cap(a.chunk))
+			if n, _ := websocket.Parts(r.c)(); n > 4*websocket.InflateWindow {
+				t.Fatalf("%d bytes are kept", n)
 			}
 		}
 		if total != pieces<<16 {
@@ -101,11 +104,11 @@ func TestStreamStopsWhilePaused(t *testing.T) {
 	text := strings.Repeat("0123456789abcdef", 40_000)
 	for _, deflated := range []bool{false, true} {
 		for _, fragments := range []int{1 << 30, 5000, 1} {
-			r := newDeflateRig(t, &Options{Stream: true, Deflate: &Deflate{ClientTakeover: true}}, "")
+			r := newDeflateRig(t, &websocket.Options{Stream: true, Compress: deflate.New(deflate.Options{ClientTakeover: true})}, "")
 			var got []byte
 			ended := 0
 			r.onEvent = func(c *conn.Conn, ev conn.Event) {
-				if m, ok := ev.(*Chunk); ok {
+				if m, ok := ev.(*websocket.Chunk); ok {
 					if c.Paused() {
 						t.Error("a piece while paused")
 					}
@@ -132,35 +135,34 @@ func TestStreamStopsWhilePaused(t *testing.T) {
 			}
 			in = append(in, fragmented(first, payload, fragments)...)
 			in = append(in, masked(0x80, "end")...) // an error, to see where it is found
-			r.in = in
+			r.Wire.Arrive(in, nil)
 			turns := 0
-			for ; turns < 5000 && !r.over && r.session().phase == running; turns++ {
+			for ; turns < 5000 && !r.Closed() && websocket.Running(r.c); turns++ {
 				before := len(got)
-				r.c.Readable()
-				r.settle()
+				r.Turn()
 				if len(got) > before+64<<10 {
 					t.Fatalf("%d bytes in one turn", len(got)-before)
 				}
 				r.c.Resume()
-				r.settle()
 			}
 			if string(got) != p+p || ended != 2 {
-				t.Errorf("deflated %v, fragments of %d: %d bytes of %d, %d ends behind %d turns", deflated, fragments, len(got), 2*len(p), ended, turns)
+				t.Errorf("deflated %v, fragments of %d: %d bytes of %d, %d ends after %d turns", deflated, fragments, len(got), 2*len(p), ended, turns)
 			}
 			r.want("sent", r.frames(), `close 1002 "continuation of nothing"`)
 		}
 	}
 }
 
-// A handler that ends the WebSocket in the middle of a message gets no more of it; the closing handshake goes on.
+// A handler that ends the WebSocket in the middle of a message gets no more of it; the closing
+// handshake goes on.
 func TestStreamAndCloseWith(t *testing.T) {
 	for _, first := range []byte{0x01, 0x41} {
-		r := newDeflateRig(t, &Options{Stream: true, Deflate: &Deflate{}}, "")
+		r := newDeflateRig(t, &websocket.Options{Stream: true, Compress: deflate.New()}, "")
 		n := 0
 		r.onEvent = func(c *conn.Conn, ev conn.Event) {
-			if _, ok := ev.(*Chunk); ok {
+			if _, ok := ev.(*websocket.Chunk); ok {
 				n++
-				CloseWith(c, 4000, "enough")
+				websocket.CloseWith(c, 4000, "enough")
 			}
 		}
 		p := strings.Repeat("x", 200_000)

@@ -3,6 +3,8 @@ package websocket
 import (
 	"strings"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/internal/weburl"
 )
 
 // RFC 6455 §3.
@@ -19,6 +21,8 @@ func TestURLsOfWebSockets(t *testing.T) {
 		{"ws://[::1]/é", "tcp://[::1]:80", "[::1]", "/%C3%A9"},
 		{"ws://[fe80::1%25eth0]:9/", "tcp://[fe80::1%eth0]:9", "[fe80::1]:9", "/"},
 		{"ws://[fe80::1%25eth0]/", "tcp://[fe80::1%eth0]:80", "[fe80::1]", "/"},
+		{"wss://h/", "tls://h:443", "h", "/"},
+		{"WSS://[::1]:9/", "tls://[::1]:9", "[::1]:9", "/"},
 		{"ws://h//x", "tcp://h:80", "h", "//x"},
 	} {
 		got, err := parseTarget(tc.url)
@@ -26,19 +30,18 @@ func TestURLsOfWebSockets(t *testing.T) {
 			t.Errorf("%s: %v", tc.url, err)
 			continue
 		}
-		if got.address != tc.address || got.authority != tc.authority || got.resource != tc.resource {
-			t.Errorf("%s: %s %s %s, want %s %s %s", tc.url, got.address, got.authority, got.resource, tc.address, tc.authority, tc.resource)
+		if got.Address != tc.address || got.Authority != tc.authority || got.Resource != tc.resource {
+			t.Errorf("%s: %s %s %s, want %s %s %s", tc.url, got.Address, got.Authority, got.Resource, tc.address, tc.authority, tc.resource)
 		}
 	}
 	for url, want := range map[string]string{
-		"wss://h/":         "wss needs TLS, which is not supported yet",
-		"http://h/":        "the scheme is not ws",
-		"h:80":             "the scheme is not ws",
-		"/x":               "the scheme is not ws",
+		"http://h/":        "the scheme is not ws or wss",
+		"h:80":             "the scheme is not ws or wss",
+		"/x":               "the scheme is not ws or wss",
 		"ws:x":             "no host",
 		"ws:///x":          "no host",
 		"ws://:80/x":       "no host",
-		"ws://u:p@h/":      "user information is not sent: use ClientOptions.Header",
+		"ws://u:p@h/":      "user information in a URL is not sent",
 		"ws://h/#x":        "a WebSocket's URL has no fragment",
 		"ws://h/?a b":      "byte 0x20 has to be percent-encoded",
 		"ws://h/?é":        "byte 0xc3 has to be percent-encoded",
@@ -71,21 +74,34 @@ func TestRedirectTargets(t *testing.T) {
 		"http://other/x": "other/x",
 		"HTTP://other":   "other/",
 		"/x#here":        "h:1/x",
-		"https://h/":     errTLS.Error(),
-		"wss://h/":       errTLS.Error(),
-		"ftp://h/":       errScheme.Error(),
-		"http://u@h/":    "user information is not sent: use ClientOptions.Header",
+		"https://h/":     "h/",
+		"wss://h/":       "h/",
+		"ftp://h/":       "the scheme is not ws or wss",
+		"http://u@h/":    "user information in a URL is not sent",
 		":":              "the Location is not a URL",
 	} {
 		got := ""
-		to, err := from.follow(location)
+		to, err := from.Follow(location)
 		if err != nil {
 			got = err.Error()
 		} else {
-			got = to.authority + to.resource
+			got = to.Authority + to.Resource
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s", location, got, want)
+		}
+	}
+}
+
+// A server cannot redirect a wss client to ws: its data would be sent in the clear.
+func TestNoRedirectFromWSSToWS(t *testing.T) {
+	from, err := parseTarget("wss://h/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for location, want := range map[string]error{"ws://h/": weburl.ErrDowngrade, "http://h/": weburl.ErrDowngrade, "wss://h/": nil, "https://h/x": nil, "/y": nil} {
+		if _, err := from.Follow(location); err != want {
+			t.Errorf("%s: %v, want %v", location, err, want)
 		}
 	}
 }
@@ -109,7 +125,7 @@ func TestConnectRefusesWhatCannotBeSent(t *testing.T) {
 		{&ClientOptions{Origin: "http://a\r\nb: c"}, "ClientOptions.Header or Origin cannot be sent"},
 		{&ClientOptions{Address: "example.org"}, "no scheme, want tcp://host:port or unix:///path"},
 	} {
-		err := ConnectOver(bareRig(t).c, "ws://h/", tc.opts)
+		_, err := newDial("ws://h/", tc.opts)
 		if err == nil || !strings.HasPrefix(err.Error(), `websocket: connect to "ws://h/": `) || !strings.HasSuffix(err.Error(), tc.want) {
 			t.Errorf("%v, want %s", err, tc.want)
 		}

@@ -3,29 +3,66 @@ package websocket
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/internal/wire"
 )
 
-// Upgrade makes a WebSocket of the connection that sent m (RFC 6455 §4.2): call it in the handler of the *http.Message. It
-// fires *Open before it returns, and frames that came together with the request follow in this turn. opts may be nil.
+// Upgrade makes a WebSocket of the connection that sent m (RFC 6455 §4.2). Call it in the handler
+// of the *http.Message. It fires *Open before it returns; frames that came together with the
+// request follow in this turn. opts may be nil.
 //
-// A request that cannot be upgraded is answered with the right status, and the error is then a *HandshakeError.
+// If the request cannot be upgraded, Upgrade replies with the right status and returns a
+// *HandshakeError. Outside of the handler of m it does nothing and returns http.ErrOutside,
+// wrapped, because m may describe the request of another client by then; UpgradeLater is for that.
 func Upgrade(c *conn.Conn, m *http.Message, opts *Options) error {
+	if !m.Of(c) {
+		return fmt.Errorf("websocket: upgrade: %w", http.ErrOutside)
+	}
 	if opts == nil {
 		opts = &defaults
 	}
-	h := handshake{method: m.Method, minor: m.Minor, host: m.Host, protocol: len(opts.Protocols)}
+	return upgrade(c, m, opts)
+}
+
+// UpgradeLater is Upgrade for a request that waits: until a token has been checked elsewhere, say.
+// Options.Check gets the handle's copy of the message. The error is http.ErrGone, wrapped, if the
+// request is over, and http.ErrOutside, wrapped, if l was made in an *http.Chunk, which has no
+// message. UpgradeLater belongs to the goroutine of the loop.
+func UpgradeLater(l *http.Later, opts *Options) error {
+	if opts == nil {
+		opts = &defaults
+	}
+	var err error
+	gone := l.With(func(c *conn.Conn) {
+		if m := l.Message(); m != nil {
+			err = upgrade(c, m, opts)
+		} else {
+			err = fmt.Errorf("websocket: upgrade: %w", http.ErrOutside)
+		}
+	})
+	if gone != nil {
+		return fmt.Errorf("websocket: upgrade: %w", gone)
+	}
+	return err
+}
+
+func upgrade(c *conn.Conn, m *http.Message, opts *Options) error {
+	h := handshake{method: m.Method, minor: m.Minor, host: m.Host, secure: http.IsHTTPS(c), protocol: len(opts.Protocols)}
 	for _, f := range m.Headers() {
 		h.field(f.Name, f.Value, opts.Protocols)
 	}
 	refusal := h.check(opts.Origins)
 	if refusal == nil && opts.Check != nil {
-		if err := opts.Check(c, m); err != nil && !errors.As(err, &refusal) {
-			refusal = &HandshakeError{Status: 403, Reason: err.Error()}
+		if err := opts.Check(c, m); err != nil {
+			own, ok := errors.AsType[*HandshakeError](err)
+			if refusal = own; !ok {
+				refusal = &HandshakeError{Status: 403, Reason: err.Error()}
+			}
 		}
 	}
 	if refusal == nil && !validHeaders(opts.Header) {
@@ -35,7 +72,15 @@ func Upgrade(c *conn.Conn, m *http.Message, opts *Options) error {
 		return refuse(c, refusal)
 	}
 	accept := acceptKey(h.key)
+	var extension []byte // the field of the reply
+	var agreed *Agreement
+	if z := opts.Compress; z != nil {
+		extension, agreed = acceptOffer(m, z)
+	}
 	if err := http.Hijack(c); err != nil {
+		if agreed != nil {
+			agreed.Codec.Drop()
+		}
 		return fmt.Errorf("websocket: upgrade: %w", err)
 	}
 	protocol := ""
@@ -43,18 +88,39 @@ func Upgrade(c *conn.Conn, m *http.Message, opts *Options) error {
 		protocol = opts.Protocols[h.protocol]
 	}
 	begin(c, opts)
-	reply := appendReply(c.AvailableBuffer(), &accept, protocol, opts.Header)
-	if opts.Deflate != nil && h.extensions.found {
-		reply, of(c).deflation = opts.Deflate.reply(reply, h.extensions.deflate)
+	of(c).agreed = agreed
+	if protocol != "" && h.protocol < math.MaxUint8 {
+		of(c).protocol = uint8(h.protocol + 1)
 	}
-	if _, err := c.Write(append(reply, "\r\n"...)); err != nil {
+	reply := appendReply(c.AvailableBuffer(), &accept, protocol, opts.Header)
+	if _, err := c.Write(append(append(reply, extension...), "\r\n"...)); err != nil {
 		return fmt.Errorf("websocket: upgrade: %w", err)
 	}
-	c.Emit(&Open{Protocol: protocol})
+	c.Layer().Emit(&Open{Protocol: protocol})
 	return nil
 }
 
-// refuse answers a request that is not upgraded.
+// acceptOffer has z judge the offers of m. It returns the reply's field for the first that z
+// accepts (RFC 7692 §5), and the Agreement.
+func acceptOffer(m *http.Message, z Compressor) (field []byte, agreed *Agreement) {
+	for _, f := range m.Headers() {
+		if !is(f.Name, "sec-websocket-extensions") {
+			continue
+		}
+		for e := (elements{rest: f.Value}); e.next(); {
+			if !is(e.name, permessageDeflate) {
+				continue
+			}
+			field = append(field[:0], "Sec-WebSocket-Extensions: "+permessageDeflate...)
+			if field, agreed = z.Accept(field, e.params); agreed != nil {
+				return append(field, "\r\n"...), agreed
+			}
+		}
+	}
+	return nil, nil
+}
+
+// refuse replies to a request that is not upgraded.
 func refuse(c *conn.Conn, e *HandshakeError) error {
 	var err error
 	switch e.Status {
@@ -73,42 +139,40 @@ func refuse(c *conn.Conn, e *HandshakeError) error {
 	return e
 }
 
-// minSend is a send limit whose half, which is free while frames are processed, has room for a pong and a Close frame.
-const minSend = 4 * (maxHeader + maxControl)
-
-// begin puts the WebSocket layer on c, which no other layer sits on.
+// begin puts the WebSocket layer on c, which has no other layer.
 func begin(c *conn.Conn, opts *Options) {
-	// An incomplete frame waits in Recv, whose buffer grows to twice that, and a read may fill it while the handler pauses:
-	// 1009 has to come before conn's own limit.
+	// An incomplete frame waits in Recv. The buffer grows to twice that size, and a read may fill
+	// it while the handler pauses. A message that is too big has to end with 1009, so conn's own
+	// limit must be larger.
 	need := 2*opts.maxMessage() + 64<<10
-	if opts.Stream { // frames do not wait
+	if opts.Stream { // frames do not wait in Recv
 		need = 256 << 10
 	}
-	if l := c.Limits(); l.Recv < need || l.Send < minSend {
-		c.SetLimits(raisedLimits(l, max(need, l.Recv), max(minSend, l.Send)))
+	if l := c.Limits(); l.Recv < need {
+		c.SetLimits(raisedLimits(l, need))
 	}
 	s := &session{opts: opts}
 	c.SetProtocol(handle, s)
 	s.listen(c)
 }
 
-// lastRaised is what raisedLimits returned last: the connections of a listener share it.
+// lastRaised is the last result of raisedLimits: the connections of a listener share it.
 var lastRaised atomic.Pointer[raised]
 
 type raised struct{ from, to conn.Limits }
 
-// raisedLimits returns l with the limits recv and send.
-func raisedLimits(l conn.Limits, recv, send int) *conn.Limits {
+// raisedLimits returns l with the receive limit recv.
+func raisedLimits(l conn.Limits, recv int) *conn.Limits {
 	r := lastRaised.Load()
-	if r == nil || r.from != l || r.to.Recv != recv || r.to.Send != send {
+	if r == nil || r.from != l || r.to.Recv != recv {
 		r = &raised{from: l, to: l}
-		r.to.Recv, r.to.Send = recv, send
+		r.to.Recv = recv
 		lastRaised.Store(r)
 	}
 	return &r.to
 }
 
-// appendReply appends the 101 (§4.2.2 item 5) but for the empty line at its end.
+// appendReply appends the 101 (§4.2.2 item 5) without the empty line at its end.
 func appendReply(b []byte, accept *[acceptSize]byte, protocol string, extra []Header) []byte {
 	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Accept: "...)
@@ -127,21 +191,13 @@ func appendField(b []byte, name, value string) []byte {
 	return append(append(b, value...), "\r\n"...)
 }
 
-// validHeaders reports whether the program's headers are well-formed and none of those that the handshake itself makes.
+// validHeaders reports whether the program's headers are well-formed, and none of them is one that
+// the handshake sets.
 func validHeaders(fields []Header) bool {
 	for _, f := range fields {
-		if f.Name == "" || strings.Trim(f.Value, " \t") != f.Value {
+		if f.Name == "" || !wire.All(f.Name, wire.TokenByte) ||
+			strings.Trim(f.Value, " \t") != f.Value || !wire.All(f.Value, wire.ValueByte) {
 			return false
-		}
-		for _, b := range []byte(f.Name) {
-			if !isToken(b) {
-				return false
-			}
-		}
-		for _, b := range []byte(f.Value) {
-			if b < ' ' && b != '\t' || b == 0x7f {
-				return false
-			}
 		}
 		switch name := strings.ToLower(f.Name); {
 		case strings.HasPrefix(name, "sec-websocket-"), name == "upgrade", name == "connection",
@@ -152,7 +208,5 @@ func validHeaders(fields []Header) bool {
 	return true
 }
 
-// isToken reports whether b may stand in a header's name (RFC 9110 §5.6.2).
-func isToken(b byte) bool {
-	return 'a' <= lower(b) && lower(b) <= 'z' || '0' <= b && b <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0
-}
+// isToken reports whether b may stand in a token.
+func isToken(b byte) bool { return wire.Is(b, wire.TokenByte) }

@@ -2,18 +2,20 @@ package websocket
 
 import "unicode/utf8"
 
-// utf8Check validates UTF-8 that comes in pieces, which may end inside a character. The zero value is the start of a text.
+// utf8Check validates UTF-8 that comes in pieces, which may end inside a character. The zero value
+// is the start of a text.
 type utf8Check struct {
 	need   uint8 // continuation bytes that the character at the end still lacks
 	lo, hi uint8 // what the next of them must lie between
 }
 
-// complete reports whether the text does not end inside a character.
+// complete reports whether the text ends between two characters.
 func (u *utf8Check) complete() bool { return u.need == 0 }
 
-// push adds p to the text. It returns false when a byte of p cannot follow what came before it: surrogates, overlong forms
-// and what is beyond U+10FFFF are refused at the first byte that gives them away (RFC 3629 §4). The characters that are
-// whole in p are left to unicode/utf8, which is fastest; those cut off at either end are followed byte by byte.
+// push adds p to the text. It returns false if a byte of p cannot follow the bytes before it.
+// Surrogates, overlong forms and code points beyond U+10FFFF are refused at the first byte that
+// shows them (RFC 3629 §4). unicode/utf8, which is fastest, checks the characters that are whole in
+// p; step checks those that are cut off at either end.
 func (u *utf8Check) push(p []byte) bool {
 	for len(p) > 0 && u.need > 0 {
 		if !u.step(p[0]) {
@@ -33,7 +35,7 @@ func (u *utf8Check) push(p []byte) bool {
 	return true
 }
 
-// cutOff returns how many bytes at the end of p begin a character that goes on behind p.
+// cutOff returns how many bytes at the end of p begin a character that goes on after p.
 func cutOff(p []byte) int {
 	for k := 1; k <= 3 && k <= len(p); k++ {
 		switch b := p[len(p)-k]; {

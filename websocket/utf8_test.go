@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// firstBad returns the index of the first byte that no valid text can go on with, len(p) when there is none. A prefix is
-// good when some valid text begins with it, which is tried with each way a character can end.
+// firstBad returns the index of the first byte that no valid text can go on with, len(p) when there
+// is none. A prefix is good when some valid text begins with it, which is tried with each way a
+// character can end.
 func firstBad(p []byte) int {
 	for n := 1; n <= len(p); n++ {
 		if !prefixOK(p[:n]) {
@@ -38,7 +39,8 @@ var utf8Texts = []string{
 	"12345678\xff", "1234567\xff8", strings.Repeat("x", 100) + "\xc3\x28",
 }
 
-// RFC 3629 §4, and RFC 6455 §8.1: a byte that cannot be part of UTF-8 fails at once, whatever the pieces.
+// RFC 3629 §4, and RFC 6455 §8.1: a byte that cannot be part of UTF-8 fails at once, whatever the
+// pieces.
 func TestUTF8FailsAtTheFirstBadByte(t *testing.T) {
 	for _, text := range utf8Texts {
 		p := []byte(text)

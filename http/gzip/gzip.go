@@ -1,12 +1,13 @@
 // Package gzip makes replies of package http smaller:
 //
-//	http.Listen(m, url, h, http.Options{Compress: gzip.New(gzip.Options{})})
+//	http.Listen(m, url, h, http.Options{Compress: gzip.New()})
 //
-// It is a package of its own so that programs that do not compress do not link compress/gzip. It shadows that package's
-// name.
+// It is a package of its own so that programs that do not compress do not link compress/gzip. It
+// shadows that package's name.
 //
-// A reply that has a secret and text of an attacker's choice in it should not be compressed: its length tells of both
-// (BREACH). Cache-Control: no-transform, set by the handler, keeps a reply as it is.
+// A reply that contains both a secret and text of an attacker's choice should not be compressed:
+// its length reveals the secret (BREACH). Cache-Control: no-transform, set by the handler, keeps a
+// reply as it is.
 package gzip
 
 import (
@@ -22,20 +23,24 @@ import (
 type Options struct {
 	Level      int                           // of compress/gzip, 1 to 9 and -2; default 1, the fastest
 	MinSize    int                           // bytes of a body that are worth it; default 1024
-	MaxStreams int                           // bodies under way at a time, each of which takes about 1 MB; default 16
-	Types      func(contentType string) bool // what is compressed; default Compressible
+	MaxStreams int                           // bodies being compressed at a time, about 1 MB each; default 16
+	Types      func(contentType string) bool // which types are compressed; default Compressible
 }
 
-// A Compressor is a http.Compressor for the content coding gzip. It is safe for concurrent use, so all loops of a
-// program may share one.
+// A Compressor is a http.Compressor for the content coding gzip. It is safe for concurrent use, so
+// all loops of a program may share one.
 type Compressor struct {
 	opts Options
 	pool sync.Pool // of *encoder
 	open atomic.Int64
 }
 
-// New makes a Compressor. It panics when Options.Level is none.
-func New(o Options) *Compressor {
+// New makes a Compressor. It panics if Options.Level is not valid.
+func New(opts ...Options) *Compressor {
+	var o Options
+	if len(opts) > 0 {
+		o = opts[0]
+	}
 	if o.Level == 0 {
 		o.Level = gzip.BestSpeed
 	}
@@ -59,12 +64,12 @@ var _ http.Compressor = (*Compressor)(nil)
 // Coding returns "gzip".
 func (c *Compressor) Coding() string { return "gzip" }
 
-// Wants reports whether the options want bodies of that type and size.
+// Wants reports whether bodies of that type and size are to be compressed.
 func (c *Compressor) Wants(contentType string, size int) bool {
 	return (size < 0 || size >= c.opts.MinSize) && c.opts.Types(contentType)
 }
 
-// Begin begins a body. It returns nil when MaxStreams are under way.
+// Begin begins a body. It returns nil if MaxStreams are under way.
 func (c *Compressor) Begin() http.Encoder {
 	if c.open.Add(1) > int64(c.opts.MaxStreams) {
 		c.open.Add(-1)
@@ -110,7 +115,8 @@ func (e *encoder) Append(dst, p []byte, last bool) []byte {
 	return dst
 }
 
-// Most allows for a head, a tail, and what flate adds to a block it cannot make smaller.
+// Most allows for a head, a tail, and the bytes that flate adds to a block that it cannot make
+// smaller.
 func (e *encoder) Most(n int) int { return n + n/256 + 128 }
 
 func (e *encoder) Drop() {
@@ -118,9 +124,9 @@ func (e *encoder) Drop() {
 	e.from.pool.Put(e)
 }
 
-// Compressible reports whether bodies of the type usually become much smaller: text, JSON, XML, JavaScript, SVG,
-// WebAssembly and uncompressed fonts. Streams of events are not among them: each event would have to be flushed, and
-// costs more than it saves.
+// Compressible reports whether bodies of the type usually become much smaller: text, JSON, XML,
+// JavaScript, SVG, WebAssembly and uncompressed fonts. Streams of events are not: each event would
+// have to be flushed, which costs more than it saves.
 func Compressible(contentType string) bool {
 	t, _, _ := strings.Cut(contentType, ";")
 	t = strings.ToLower(strings.TrimSpace(t))

@@ -3,7 +3,6 @@ package json_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	stdhttp "net/http"
 	"testing"
@@ -56,14 +55,4 @@ func TestReplyThatCannotBeMade(t *testing.T) {
 	if resp.StatusCode != 404 || body != `["\u003ca\u003e"]` {
 		t.Error(resp.StatusCode, body)
 	}
-}
-
-func ExampleReply() {
-	resp, body := ask(func(c *conn.Conn, ev conn.Event) {
-		if _, ok := ev.(*mghttp.Message); ok {
-			json.Reply(c, 200, map[string]any{"up": true, "load": 0.5})
-		}
-	})
-	fmt.Println(resp.Status, resp.Header.Get("Content-Type"), body)
-	// Output: 200 OK application/json {"load":0.5,"up":true}
 }

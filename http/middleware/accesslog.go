@@ -16,14 +16,14 @@ type InfoLogger interface {
 	Info(msg string, args ...any)
 }
 
-// AccessLog writes a line to w for each request when its answer is queued, in the common log format:
+// AccessLog writes a line to w for each request when its reply is queued, in the common log format:
 //
 //	127.0.0.1 - - [02/Jan/2026:15:04:05 +0100] "GET /path?query HTTP/1.1" 200 512
 //
-// The time is that of the request's head. The status is 0 when the connection ended before the answer, and 101 when it became
-// another protocol's. Of what the client sent, bytes that could end or fake a line are written as \xHH. Each line is one
-// Write on the loop's goroutine, which w must not hold up for long; errors are dropped. With several loops w must be safe
-// for concurrent use, as an *os.File is.
+// The time is that of the request's head. The status is 0 if the connection ended before the reply,
+// and 101 if it left HTTP. Bytes from the client that could end or fake a line are written as \xHH.
+// Each line is one Write on the loop's goroutine: w must not block. Errors are dropped. With
+// several loops w must be safe for concurrent use, as an *os.File is.
 func AccessLog(w io.Writer, client Client) Middleware {
 	return accessLog(client, func(e *entry) {
 		e.line = e.appendCommon(e.line[:0])
@@ -31,9 +31,10 @@ func AccessLog(w io.Writer, client Client) Middleware {
 	})
 }
 
-// AccessLogTo gives l an entry "request" for each request when its answer is queued, with client, method, target, host,
-// proto, status, bytes, duration, pattern (of a Mux, when there is one), agent and referer. What the client sent comes as
-// it was sent, for l to escape. See AccessLog for status and goroutine.
+// AccessLogTo gives l an entry "request" for each request when its reply is queued, with client,
+// method, target, host, proto, status, bytes, duration, pattern (if a Mux has a route), agent and
+// referer. The client's bytes are not escaped: that is for l to do. See AccessLog for status and
+// goroutine.
 func AccessLogTo(l InfoLogger, client Client) Middleware {
 	return accessLog(client, func(e *entry) {
 		args := []any{"client", e.host(), "method", e.method, "target", string(e.target), "host", string(e.authority),
@@ -46,7 +47,8 @@ func AccessLogTo(l InfoLogger, client Client) Middleware {
 	})
 }
 
-// entry is what is kept of a request until it is answered: its own slices are gone by then.
+// An entry keeps what the log needs of a request until its reply is queued: the slices of the
+// request are not valid any more by then.
 type entry struct {
 	client                            netip.Addr
 	start                             time.Time
@@ -58,17 +60,17 @@ type entry struct {
 	line  []byte
 	write func(e *entry)
 	pool  *sync.Pool
-	done  func(status int, bytes int64) // the method answered, bound once
+	done  func(status int, bytes int64) // the method logReply, bound once
 }
 
-// maxLine is how much of a spare entry's line is kept.
+// maxLine bounds the buffers of an entry that goes back to the pool, in bytes.
 const maxLine = 4 << 10
 
 func accessLog(client Client, write func(e *entry)) Middleware {
 	pool := new(sync.Pool)
 	pool.New = func() any {
 		e := &entry{write: write, pool: pool}
-		e.done = e.answered
+		e.done = e.logReply
 		return e
 	}
 	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
@@ -79,14 +81,14 @@ func accessLog(client Client, write func(e *entry)) Middleware {
 		e.authority = append(e.authority[:0], r.Host...)
 		e.agent = append(e.agent[:0], r.Header("User-Agent")...)
 		e.referer = append(e.referer[:0], r.Header("Referer")...)
-		if http.OnAnswer(c, e.done) != nil {
-			pool.Put(e) // somebody has answered before
+		if http.OnReply(c, e.done) != nil {
+			pool.Put(e) // the request has its reply already
 		}
 		return true
 	})
 }
 
-func (e *entry) answered(status int, bytes int64) {
+func (e *entry) logReply(status int, bytes int64) {
 	e.status, e.bytes = status, bytes
 	e.write(e)
 	if cap(e.line)+cap(e.target)+cap(e.authority)+cap(e.agent)+cap(e.referer) <= maxLine {
@@ -94,7 +96,7 @@ func (e *entry) answered(status int, bytes int64) {
 	}
 }
 
-// host is the client's address, "-" when it is not known.
+// host is the client's address, "-" if it is not known.
 func (e *entry) host() string {
 	if !e.client.IsValid() {
 		return "-"

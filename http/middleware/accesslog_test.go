@@ -40,23 +40,23 @@ func TestAccessLogEscapes(t *testing.T) {
 	}
 }
 
-// The request is gone from the connection's buffer when a late answer is logged.
+// The request is gone from the connection's buffer when a late reply is logged.
 func TestAccessLogOfALateAnswer(t *testing.T) {
 	var b bytes.Buffer
-	r := newRig(t, func(*conn.Conn, *http.Message) {}, AccessLog(&b, nil))
+	var later []*http.Later
+	r := newRig(t, func(_ *conn.Conn, m *http.Message) { later = append(later, m.Later()) }, AccessLog(&b, nil))
 	r.ask("GET /late")
 	if b.Len() > 0 {
 		t.Fatalf("logged before the answer: %q", b.String())
 	}
-	r.in = []byte("GET /next HTTP/1.1\r\nHost: x\r\n\r\n") // comes to lie where the first one was
-	r.c.Readable()
+	r.wire.Arrive([]byte("GET /next HTTP/1.1\r\nHost: x\r\n\r\n"), nil) // comes to lie where the first one was
 	r.settle()
-	http.Reply(r.c, 404, "", "123")
+	later[0].Reply(404, "", "123")
 	if !bytes.Contains(b.Bytes(), []byte(`"GET /late HTTP/1.1" 404 3`)) {
 		t.Error(b.String())
 	}
 	r.settle()
-	http.Reply(r.c, 404, "", "123") // to the next
+	later[1].Reply(404, "", "123")
 	r.settle()
 	b.Reset()
 	r.ask("GET /gone")
@@ -104,10 +104,9 @@ func TestAccessLogAllocatesNothing(t *testing.T) {
 	r := newRig(t, okHandler, AccessLog(io.Discard, nil))
 	request := []byte("GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
 	n := testing.AllocsPerRun(1000, func() {
-		r.in = request
-		r.c.Readable()
+		r.wire.Arrive(request, nil)
 		r.settle()
-		r.out.Reset()
+		r.wire.Sent = r.wire.Sent[:0]
 	})
 	if n > 0 {
 		t.Errorf("%v allocations for each request", n)

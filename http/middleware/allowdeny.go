@@ -10,14 +10,14 @@ import (
 
 // Networks are the lists of AllowDeny.
 type Networks struct {
-	Allow  []netip.Prefix // empty is all
+	Allow  []netip.Prefix // empty allows all
 	Deny   []netip.Prefix // wins over Allow
 	Client Client
 }
 
-// AllowDeny answers with 403 to clients in Deny, and to those who are not in Allow, if that names any. A client whose
-// address is not known, as behind a unix socket or a proxy that hides it, is refused: it might be anyone. It panics on a
-// prefix that is not valid.
+// AllowDeny replies with 403 to clients in Deny, and, if Allow has any networks, to clients outside
+// of them. A client whose address is not known (of a unix socket, or of a proxy that hides it) is
+// refused: it might be anyone. AllowDeny panics on a prefix that is not valid.
 func AllowDeny(n Networks) Middleware {
 	n.Allow, n.Deny = slices.Clone(n.Allow), slices.Clone(n.Deny)
 	for _, list := range [][]netip.Prefix{n.Allow, n.Deny} {

@@ -7,9 +7,9 @@ import (
 	"github.com/seed4930a636/mangusta/http"
 )
 
-// BasicAuth answers with 401 unless the request has Basic credentials (RFC 7617) for which check is true. They are only
-// base64: use it over TLS. check should take the same time whatever is wrong: see Users. It panics when realm is no
-// valid field value.
+// BasicAuth replies with 401 unless the request has Basic credentials (RFC 7617) for which check
+// returns true. Credentials are not encrypted: use TLS. check should take the same time whatever is
+// wrong: see Users. BasicAuth panics if realm is no valid field value.
 func BasicAuth(realm string, check func(user, password string) bool) Middleware {
 	must(isValue(realm), "BasicAuth: malformed realm")
 	// RFC 7617 2.1: charset tells the client to send UTF-8.
@@ -24,8 +24,8 @@ func BasicAuth(realm string, check func(user, password string) bool) Middleware 
 	})
 }
 
-// Users makes a check of passwords by user. How long it takes does not depend on which user and which byte is wrong. The
-// map must not change any more.
+// Users makes a check of passwords by user. Its time does not depend on which user or which byte is
+// wrong. The map must not change any more.
 func Users(passwords map[string]string) func(user, password string) bool {
 	return func(user, password string) bool {
 		k := http.Credentials{Scheme: http.AuthBasic, User: user, Password: password}

@@ -7,18 +7,20 @@ import (
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/internal/origin"
 )
 
 // CORSOptions say what pages of other origins may do, by the Fetch standard.
 type CORSOptions struct {
-	// Origins are what is let in: "https://app.example", "https://*.app.example" for any subdomain, "null", or "*" for
-	// all, which goes with no Credentials.
+	// Origins are the origins that are let in: "https://app.example", "https://*.app.example" for
+	// any subdomain, "null", or "*" for all, which excludes Credentials. The default port of a
+	// scheme may be there or not.
 	Origins     []string
-	Methods     []string      // beside GET, HEAD and POST, which need no leave
-	Headers     []string      // fields that a page may send beside the few that need no leave; "*" is any
-	Expose      []string      // fields of the answer that a page may read beside the few that need no leave
-	Credentials bool          // answers to requests with cookies or credentials may be read
-	MaxAge      time.Duration // for which a browser may remember a preflight, in whole seconds; 0 is its own default
+	Methods     []string      // beside GET, HEAD and POST, which are always allowed
+	Headers     []string      // fields that a page may send beside the few that are always allowed; "*" is any
+	Expose      []string      // fields of the reply that a page may read beside the few that are always allowed
+	Credentials bool          // a page may read the replies to requests with cookies or credentials
+	MaxAge      time.Duration // how long a browser may remember a preflight, in whole seconds; 0 is its own default
 }
 
 type cors struct {
@@ -27,9 +29,10 @@ type cors struct {
 	methods, expose, maxAge string
 }
 
-// CORS answers preflights, and lets pages of the origins listed read the answers to their requests. A preflight of another
-// origin, or for a method or field that is not listed, gets 403. It does not keep other requests from the handlers: that is
-// for CSRF. It panics when nothing is let in, on malformed names, and on Credentials for all origins.
+// CORS replies to preflights, and lets pages of the listed origins read the replies to their
+// requests. A preflight of another origin, or for a method or field that is not listed, gets 403.
+// Other requests reach the handlers: see CSRF for those. CORS panics if Origins is empty, on
+// malformed names, and on Credentials for all origins.
 func CORS(o CORSOptions) Middleware {
 	k := &cors{CORSOptions: o}
 	must(len(o.Origins) > 0, "CORS: no Origins")
@@ -56,7 +59,7 @@ func CORS(o CORSOptions) Middleware {
 			return false
 		}
 		if !k.all {
-			// The answer is another for each origin, and for none: caches have to know.
+			// The reply differs by origin, also for requests without one: caches have to know.
 			http.AddHeader(c, "Vary", "Origin")
 		}
 		if k.grant(c, r) && k.expose != "" {
@@ -66,16 +69,16 @@ func CORS(o CORSOptions) Middleware {
 	})
 }
 
-// grant lets the origin of r read the answer.
+// grant lets the origin of r read the reply.
 func (k *cors) grant(c *conn.Conn, r *http.Request) bool {
-	origin, ok := once(r, "Origin")
-	if !ok || !k.all && !matchOrigins(k.Origins, origin) {
+	from, ok := once(r, "Origin")
+	if !ok || !k.all && !matchOrigins(k.Origins, from) {
 		return false
 	}
 	if k.all {
 		http.SetHeader(c, "Access-Control-Allow-Origin", "*")
 	} else {
-		http.SetHeader(c, "Access-Control-Allow-Origin", string(origin))
+		http.SetHeader(c, "Access-Control-Allow-Origin", string(from))
 	}
 	if k.Credentials {
 		http.SetHeader(c, "Access-Control-Allow-Credentials", "true")
@@ -86,8 +89,8 @@ func (k *cors) grant(c *conn.Conn, r *http.Request) bool {
 func (k *cors) preflight(c *conn.Conn, r *http.Request) {
 	http.AddHeader(c, "Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 	method, one := once(r, "Access-Control-Request-Method")
-	headers, ok := k.headers(r)
-	if !one || !ok || !k.method(string(method)) || !k.grant(c, r) {
+	headers, ok := k.requestedHeaders(r)
+	if !one || !ok || !k.allowsMethod(string(method)) || !k.grant(c, r) {
 		http.Error(c, 403)
 		return
 	}
@@ -101,7 +104,7 @@ func (k *cors) preflight(c *conn.Conn, r *http.Request) {
 	http.ReplyBytes(c, 204, "", nil)
 }
 
-func (k *cors) method(name string) bool {
+func (k *cors) allowsMethod(name string) bool {
 	if name == "GET" || name == "HEAD" || name == "POST" {
 		return true
 	}
@@ -113,9 +116,10 @@ func (k *cors) method(name string) bool {
 	return false
 }
 
-// headers returns the fields that a preflight asks for, if all of them are allowed. They are named one by one, also for
-// "*": with credentials, and for Authorization, browsers take a star for a name.
-func (k *cors) headers(r *http.Request) (string, bool) {
+// requestedHeaders returns the fields that a preflight asks for, if all of them are allowed. The
+// reply names them one by one even for "*": with credentials, and for Authorization, browsers take
+// a star for the name of a field.
+func (k *cors) requestedHeaders(r *http.Request) (string, bool) {
 	if r.Header("Access-Control-Request-Headers") == nil {
 		return "", true
 	}
@@ -125,14 +129,14 @@ func (k *cors) headers(r *http.Request) (string, bool) {
 	}
 	for name := range strings.SplitSeq(string(list), ",") {
 		name = strings.Trim(name, " \t")
-		if !isToken(name) || !k.header(name) {
+		if !isToken(name) || !k.allowsHeader(name) {
 			return "", false
 		}
 	}
 	return string(list), true
 }
 
-func (k *cors) header(name string) bool {
+func (k *cors) allowsHeader(name string) bool {
 	for _, h := range k.Headers {
 		if h == "*" || strings.EqualFold(h, name) {
 			return true
@@ -141,26 +145,12 @@ func (k *cors) header(name string) bool {
 	return false
 }
 
-// matchOrigins looks for an origin among patterns. A browser sends it in lower case, and without the default port.
-func matchOrigins(patterns []string, origin []byte) bool {
+// matchOrigins reports whether a pattern matches the origin.
+func matchOrigins(patterns []string, from []byte) bool {
 	for _, p := range patterns {
-		scheme, host, wild := strings.Cut(p, "://*.")
-		switch {
-		case !wild && string(origin) == p:
-			return true
-		case wild && matchSubdomain(scheme, host, string(origin)):
+		if origin.Match(p, from) {
 			return true
 		}
 	}
 	return false
-}
-
-// matchSubdomain wants scheme://LABELS.host, where LABELS holds nothing that could end a host name.
-func matchSubdomain(scheme, host, origin string) bool {
-	rest, ok := strings.CutPrefix(origin, scheme+"://")
-	if !ok {
-		return false
-	}
-	labels, ok := strings.CutSuffix(rest, "."+host)
-	return ok && labels != "" && labels[0] != '.' && strings.Trim(labels, "abcdefghijklmnopqrstuvwxyz0123456789.-_") == ""
 }

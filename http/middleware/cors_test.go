@@ -15,7 +15,7 @@ const (
 )
 
 var corsOptions = CORSOptions{
-	Origins: []string{"https://app.example", "https://*.sub.example:8443", "null"},
+	Origins: []string{"https://app.example", "https://*.sub.example:8443", "http://old.example:80", "null"},
 	Methods: []string{"PUT"}, Headers: []string{"Content-Type", "X-Token"}, Expose: []string{"ETag", "X-Count"},
 	Credentials: true, MaxAge: 10 * time.Minute,
 }
@@ -27,7 +27,9 @@ func TestCORSOrigins(t *testing.T) {
 	}{
 		{"https://app.example", true},
 		{"http://app.example", false},
-		{"https://app.example:443", false},
+		{"https://app.example:443", true},
+		{"https://app.example:80", false},
+		{"file://app.example", false},
 		{"https://app.example.evil", false},
 		{"https://evilapp.example", false},
 		{"https://sub.app.example", false},
@@ -42,6 +44,9 @@ func TestCORSOrigins(t *testing.T) {
 		{"https://evil/.sub.example:8443", false},
 		{"https://evil#.sub.example:8443", false},
 		{"https://evil:1@a.sub.example:8443", false},
+		{"http://old.example", true},
+		{"http://old.example:80", true},
+		{"http://old.example:81", false},
 		{"null", true},
 		{"*", false},
 		{"https://*.sub.example:8443", false},

@@ -37,9 +37,11 @@ func TestSecurityHeaders(t *testing.T) {
 	r.want("GET /", nil, 200, defaults...)
 	r.want("OPTIONS *", nil, 200, defaults...)
 
-	r = newRig(t, func(c *conn.Conn, m *http.Message) {
-		http.SetHeader(c, "Referrer-Policy", "no-referrer")
-		http.Error(c, 404)
+	r = newServerRig(t, http.Options{HTTPS: true}, func(c *conn.Conn, ev conn.Event) {
+		if _, ok := ev.(*http.Message); ok {
+			http.SetHeader(c, "Referrer-Policy", "no-referrer")
+			http.Error(c, 404)
+		}
 	}, SecurityHeaders(Headers{FrameOptions: "-", PermissionsPolicy: "camera=()", HSTS: 48 * time.Hour}))
 	r.want("GET /", nil, 404, csp, "X-Frame-Options:", "Referrer-Policy: no-referrer", "Permissions-Policy: camera=()",
 		"Strict-Transport-Security: max-age=172800; includeSubDomains")

@@ -1,6 +1,11 @@
 package middleware
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/http"
+)
 
 func TestCSRF(t *testing.T) {
 	const site, origin = "Sec-Fetch-Site: ", "Origin: "
@@ -24,7 +29,14 @@ func TestCSRF(t *testing.T) {
 		{"POST", []string{origin + "https://app.example:1"}, 403},
 		{"POST", []string{origin + "http://device.local"}, 200},
 		{"POST", []string{origin + "https://DEVICE.local"}, 200},
+		{"POST", []string{origin + "http://device.local:80"}, 200}, // the default port (RFC 6454 §4)
+		{"POST", []string{origin + "https://device.local:443"}, 200},
+		{"POST", []string{origin + "http://device.local:443"}, 403},
 		{"POST", []string{origin + "http://device.local:8080"}, 403},
+		{"POST", []string{origin + "file://device.local"}, 403},
+		{"POST", []string{origin + "app://device.local"}, 403},
+		{"POST", []string{origin + "https://app.example:443"}, 200},
+		{"POST", []string{origin + "http://app.example:443"}, 403},
 		{"POST", []string{origin + "http://device.local.evil.example"}, 403},
 		{"POST", []string{origin + "http://evil.example"}, 403},
 		{"POST", []string{origin + "device.local"}, 403},
@@ -45,5 +57,35 @@ func TestCSRF(t *testing.T) {
 	}
 	for _, o := range []string{"", "*", "https://", "https://*.app.example", "https://app.example/"} {
 		wantPanic(t, "CSRF: malformed origin \""+o+"\"", func() { CSRF(o) })
+	}
+}
+
+// The Host may name the default port as well: nginx with $host:$server_port does. Over TLS an
+// Origin of http is a page that others on the way can have made.
+func TestCSRFComparesSchemeAndPort(t *testing.T) {
+	for _, tt := range []struct {
+		host, origin string
+		https        bool
+		status       int
+	}{
+		{"dev.local:80", "http://dev.local", false, 200},
+		{"dev.local:443", "https://dev.local", false, 200},
+		{"dev.local:80", "https://dev.local", false, 403},
+		{"[::1]:80", "http://[::1]", false, 200},
+		{"dev.local:", "http://dev.local", false, 200},
+		{"dev.local:443", "https://dev.local", true, 200},
+		{"dev.local", "https://dev.local", true, 200},
+		{"dev.local", "http://dev.local", true, 403},
+		{"dev.local:80", "http://dev.local", true, 403},
+	} {
+		r := newServerRig(t, http.Options{HTTPS: tt.https}, okEvents, CSRF())
+		r.host = tt.host
+		r.want("POST /", []string{"Origin: " + tt.origin}, tt.status)
+	}
+}
+
+func okEvents(c *conn.Conn, ev conn.Event) {
+	if m, ok := ev.(*http.Message); ok {
+		okHandler(c, m)
 	}
 }

@@ -1,65 +1,33 @@
 package middleware_test
 
 import (
-	"bufio"
-	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	nethttp "net/http"
 	"net/netip"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	mghttp "github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/http/middleware"
-	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// ask sends requests to a server with that handler, one behind the other, and prints the status and these fields of the answers.
-func ask(x *mghttp.Mux, fields []string, requests ...string) {
-	m, err := mgr.New(mgr.Options{})
-	if err != nil {
-		panic(err)
-	}
-	defer m.Close()
-	l, err := mghttp.Listen(m, "http://127.0.0.1:0", x.Serve)
-	if err != nil {
-		panic(err)
-	}
-	addr := l.LocalAddr().String()
-	go m.Run(context.Background())
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		panic(err)
-	}
-	defer c.Close()
-	r := bufio.NewReader(c)
-	for _, q := range requests {
-		line, head, _ := strings.Cut(q, "\n")
-		if head != "" {
-			head += "\r\n"
-		}
-		fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: device.local\r\n%s\r\n", line, head)
-		resp, err := nethttp.ReadResponse(r, nil)
-		if err != nil {
-			panic(err)
-		}
-		io.Copy(io.Discard, resp.Body)
-		fmt.Print(resp.StatusCode)
-		for _, f := range fields {
-			if v := resp.Header.Get(f); v != "" {
-				fmt.Print(" ", v)
-			}
-		}
-		fmt.Println()
-	}
+// Common log format, as web servers have it. The line begins with the client's address and ends
+// with status and size.
+func ExampleAccessLog() {
+	var log strings.Builder // os.Stderr, or a file
+	x := mghttp.NewMux()
+	x.MustHandle("GET /hello", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
+	x.Use(middleware.AccessLog(&log, nil))
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET /hello?a=b HTTP/1.1\r\nHost: device.local\r\n\r\n")
+	_, request, _ := strings.Cut(log.String(), "] ")
+	fmt.Print(request)
+	// Output: "GET /hello?a=b HTTP/1.1" 200 5
 }
-
-func hello(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") }
 
 func ExampleAccessLogTo() {
 	plain := slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -69,108 +37,279 @@ func ExampleAccessLogTo() {
 		return a
 	}})
 	x := mghttp.NewMux()
-	x.MustHandle("GET /hello", hello)
+	x.MustHandle("GET /hello", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
 	x.Use(middleware.AccessLogTo(slog.New(plain), nil))
-	ask(x, nil, "GET /hello?a=b", "GET /none")
-	// Unordered output:
-	// level=INFO msg=request client=127.0.0.1 method=GET target="/hello?a=b" host=device.local proto=HTTP/1.1 status=200 bytes=5 pattern="GET /hello" agent="" referer=""
-	// 200
-	// level=INFO msg=request client=127.0.0.1 method=GET target=/none host=device.local proto=HTTP/1.1 status=404 bytes=14 agent="" referer=""
-	// 404
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET /hello?a=b HTTP/1.1\r\nHost: device.local\r\n\r\n")
+	d.Send("GET /none HTTP/1.1\r\nHost: device.local\r\n\r\n")
+	// Output:
+	// level=INFO msg=request client=192.0.2.1 method=GET target="/hello?a=b" host=device.local proto=HTTP/1.1 status=200 bytes=5 pattern="GET /hello" agent="" referer=""
+	// level=INFO msg=request client=192.0.2.1 method=GET target=/none host=device.local proto=HTTP/1.1 status=404 bytes=14 agent="" referer=""
 }
 
 func ExampleCORS() {
 	x := mghttp.NewMux()
-	x.MustHandle("PUT /items", hello)
+	x.MustHandle("PUT /items", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
 	x.Use(middleware.CORS(middleware.CORSOptions{Origins: []string{"https://app.example"}, Methods: []string{"PUT"}}))
-	ask(x, []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Methods"},
-		"OPTIONS /items\nOrigin: https://app.example\r\nAccess-Control-Request-Method: PUT",
-		"OPTIONS /items\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: PUT",
-		"PUT /items\nOrigin: https://app.example")
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("OPTIONS /items HTTP/1.1\r\nHost: device\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: PUT\r\n\r\n")
+	fmt.Print(strings.ReplaceAll(d.Sent(), "\r", ""))
+	d.Send("OPTIONS /items HTTP/1.1\r\nHost: device\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: PUT\r\n\r\n")
+	status, _, _ := strings.Cut(d.Sent(), "\r\n")
+	fmt.Println(status)
 	// Output:
-	// 204 https://app.example GET, HEAD, POST, PUT
-	// 403
-	// 200 https://app.example
+	// HTTP/1.1 204 No Content
+	// Vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers
+	// Access-Control-Allow-Origin: https://app.example
+	// Access-Control-Allow-Methods: GET, HEAD, POST, PUT
+	//
+	// HTTP/1.1 403 Forbidden
 }
 
 func ExampleBasicAuth() {
 	x := mghttp.NewMux()
 	admin := middleware.BasicAuth("device", middleware.Users(map[string]string{"admin": "secret"}))
-	x.MustHandle("GET /admin", hello, admin)
-	ask(x, []string{"WWW-Authenticate"}, "GET /admin", "GET /admin\nAuthorization: Basic YWRtaW46c2VjcmV0")
+	x.MustHandle("GET /admin", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") }, admin)
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	for _, field := range []string{"", "Authorization: Basic YWRtaW46c2VjcmV0\r\n"} {
+		d.Send("GET /admin HTTP/1.1\r\nHost: device\r\n" + field + "\r\n")
+		status, _, _ := strings.Cut(d.Sent(), "\r\n")
+		fmt.Println(status)
+	}
 	// Output:
-	// 401 Basic realm="device", charset="UTF-8"
-	// 200
+	// HTTP/1.1 401 Unauthorized
+	// HTTP/1.1 200 OK
 }
 
 func ExampleSessions() {
-	s, err := middleware.NewSessions(middleware.SessionOptions{Keys: [][]byte{[]byte("32 bytes from crypto/rand, please")}, Bearer: true})
+	s, err := middleware.NewSessions(middleware.SessionOptions{Keys: [][]byte{[]byte("32 bytes from crypto/rand, please")}})
 	if err != nil {
-		panic(err)
+		fmt.Println(err)
+		return
 	}
 	x := mghttp.NewMux()
+	x.MustHandle("POST /login", func(c *conn.Conn, m *mghttp.Message) {
+		s.Start(c, "anna") // the password was right: the reply has a cookie
+		mghttp.Reply(c, 200, "text/plain", "welcome")
+	})
 	x.MustHandle("GET /me", func(c *conn.Conn, m *mghttp.Message) {
 		user, _ := s.Value(&m.Request)
-		mghttp.SetHeader(c, "X-User", user)
-		hello(c, m)
+		fmt.Println("this is", user)
+		mghttp.Reply(c, 200, "text/plain", "hello")
 	}, s.Require)
-	ask(x, []string{"X-User", "WWW-Authenticate"}, "GET /me", "GET /me\nAuthorization: Bearer "+s.Token("anna"))
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("POST /login HTTP/1.1\r\nHost: device\r\nContent-Length: 0\r\n\r\n")
+	_, cookie, _ := strings.Cut(d.Sent(), "Set-Cookie: ")
+	cookie, _, _ = strings.Cut(cookie, ";")
+	for _, field := range []string{"", "Cookie: " + cookie + "\r\n"} {
+		d.Send("GET /me HTTP/1.1\r\nHost: device\r\n" + field + "\r\n")
+		status, _, _ := strings.Cut(d.Sent(), "\r\n")
+		fmt.Println(status)
+	}
 	// Output:
-	// 401 Bearer
-	// 200 anna
+	// HTTP/1.1 401 Unauthorized
+	// this is anna
+	// HTTP/1.1 200 OK
+}
+
+// Programs that are no browsers send the token themselves.
+func ExampleSessions_Token() {
+	s, err := middleware.NewSessions(middleware.SessionOptions{Keys: [][]byte{[]byte("32 bytes from crypto/rand, please")}, Bearer: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	token := s.Token("sensor 7")
+	fmt.Println(s.Verify([]byte(token)))
+	fmt.Println(s.Verify([]byte(token[1:])))
+	// Output:
+	// sensor 7 true
+	//  false
+}
+
+// The keys of sessions are made at the first start, and the file keeps them.
+func ExampleSessionKeys() {
+	dir, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	first, err := middleware.SessionKeys(dir + "/session.keys")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	again, err := middleware.SessionKeys(dir + "/session.keys")
+	fmt.Println(len(again), "key,", len(again[0]), "bytes, the same:", string(first[0]) == string(again[0]), err)
+	// Output: 1 key, 32 bytes, the same: true <nil>
 }
 
 func ExampleCSRF() {
 	x := mghttp.NewMux()
-	x.MustHandle("POST /reboot", hello)
+	x.MustHandle("POST /reboot", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
 	x.Use(middleware.CSRF())
-	ask(x, nil, "POST /reboot\nSec-Fetch-Site: same-origin", "POST /reboot\nSec-Fetch-Site: cross-site", "POST /reboot\nOrigin: https://evil.example")
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	for _, field := range []string{"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site", "Origin: https://evil.example"} {
+		d.Send("POST /reboot HTTP/1.1\r\nHost: device\r\nContent-Length: 0\r\n" + field + "\r\n\r\n")
+		status, _, _ := strings.Cut(d.Sent(), "\r\n")
+		fmt.Println(status)
+	}
 	// Output:
-	// 200
-	// 403
-	// 403
+	// HTTP/1.1 200 OK
+	// HTTP/1.1 403 Forbidden
+	// HTTP/1.1 403 Forbidden
 }
 
 func ExampleRateLimit() {
 	x := mghttp.NewMux()
-	x.MustHandle("/", hello)
+	x.MustHandle("/", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
 	x.Use(middleware.RateLimit(middleware.Rate{PerSecond: 1.0 / 60, Burst: 2}))
-	ask(x, []string{"Retry-After"}, "GET /", "GET /", "GET /")
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	for range 3 {
+		d.Send("GET / HTTP/1.1\r\nHost: device\r\n\r\n")
+		status, _, _ := strings.Cut(d.Sent(), "\r\n")
+		fmt.Println(status)
+	}
 	// Output:
-	// 200
-	// 200
-	// 429 60
+	// HTTP/1.1 200 OK
+	// HTTP/1.1 200 OK
+	// HTTP/1.1 429 Too Many Requests
+}
+
+// Only clients in one network may come.
+func ExampleAllowDeny() {
+	lan := middleware.AllowDeny(middleware.Networks{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	x := mghttp.NewMux()
+	x.MustHandle("/", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
+	x.Use(lan)
+	server := mghttp.NewServer(mghttp.Options{})
+	for _, client := range []string{"10.0.0.7:1234", "192.0.2.7:1234"} {
+		d := conntest.New(nil, x.Serve, conntest.Options{
+			Remote: netip.MustParseAddrPort(client),
+			Setup:  func(c *conn.Conn) { mghttp.Attach(c, server) },
+		})
+		d.Send("GET / HTTP/1.1\r\nHost: device\r\n\r\n")
+		status, _, _ := strings.Cut(d.Sent(), "\r\n")
+		fmt.Println(status)
+	}
+	// Output:
+	// HTTP/1.1 200 OK
+	// HTTP/1.1 403 Forbidden
 }
 
 // Behind a proxy on the same machine, the lists are for its clients.
 func ExampleBehind() {
 	x := mghttp.NewMux()
-	x.MustHandle("/", hello)
+	x.MustHandle("/", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
 	x.Use(middleware.AllowDeny(middleware.Networks{
 		Allow:  []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		Client: middleware.Behind("X-Forwarded-For", netip.MustParsePrefix("127.0.0.0/8")),
 	}))
-	ask(x, nil, "GET /\nX-Forwarded-For: 192.0.2.7", "GET /\nX-Forwarded-For: 192.0.2.7, 203.0.113.9", "GET /")
+	server := mghttp.NewServer(mghttp.Options{})
+	d := conntest.New(nil, x.Serve, conntest.Options{
+		Remote: netip.MustParseAddrPort("127.0.0.1:4711"),
+		Setup:  func(c *conn.Conn) { mghttp.Attach(c, server) },
+	})
+	for _, clients := range []string{"192.0.2.7", "192.0.2.7, 203.0.113.9"} {
+		d.Send("GET / HTTP/1.1\r\nHost: device\r\nX-Forwarded-For: " + clients + "\r\n\r\n")
+		status, _, _ := strings.Cut(d.Sent(), "\r\n")
+		fmt.Println(status)
+	}
 	// Output:
-	// 200
-	// 403
-	// 403
+	// HTTP/1.1 200 OK
+	// HTTP/1.1 403 Forbidden
 }
 
 func ExampleSecurityHeaders() {
 	x := mghttp.NewMux()
-	x.MustHandle("/", hello)
+	x.MustHandle("/", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
 	x.Use(middleware.SecurityHeaders(middleware.Headers{HSTS: 24 * time.Hour}))
-	ask(x, []string{"X-Frame-Options", "X-Content-Type-Options", "Strict-Transport-Security"}, "GET /")
-	// Output: 200 DENY nosniff max-age=86400; includeSubDomains
+	server := mghttp.NewServer(mghttp.Options{NoDate: true, HTTPS: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET / HTTP/1.1\r\nHost: device\r\n\r\n")
+	for line := range strings.SplitSeq(d.Sent(), "\r\n") {
+		if strings.HasPrefix(line, "X-") || strings.HasPrefix(line, "Strict") {
+			fmt.Println(line)
+		}
+	}
+	// Output:
+	// X-Frame-Options: DENY
+	// X-Content-Type-Options: nosniff
+	// Strict-Transport-Security: max-age=86400; includeSubDomains
 }
 
+// Over TLS, of which conntest.Sealed is the double, the reply has the field.
+func ExampleHSTS() {
+	x := mghttp.NewMux()
+	x.MustHandle("/", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
+	x.Use(middleware.HSTS(middleware.HSTSOptions{MaxAge: 30 * 24 * time.Hour, IncludeSubDomains: true}))
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Sealed: new(conntest.Sealed), Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET / HTTP/1.1\r\nHost: device\r\n\r\n")
+	for line := range strings.SplitSeq(d.Sent(), "\r\n") {
+		if strings.HasPrefix(line, "Strict") {
+			fmt.Println(line)
+		}
+	}
+	// Output: Strict-Transport-Security: max-age=2592000; includeSubDomains
+}
+
+// A listener without TLS for the people who type no scheme, beside one with TLS at port 8443.
+func ExampleRedirectHTTPS() {
+	x := mghttp.NewMux()
+	x.MustHandle("/", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
+	x.Use(middleware.RedirectHTTPS(middleware.RedirectOptions{Port: 8443}))
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET /state?unit=C HTTP/1.1\r\nHost: device:8080\r\n\r\n")
+	for line := range strings.SplitSeq(d.Sent(), "\r\n") {
+		if strings.HasPrefix(line, "HTTP/") || strings.HasPrefix(line, "Location") {
+			fmt.Println(line)
+		}
+	}
+	// Output:
+	// HTTP/1.1 308 Permanent Redirect
+	// Location: https://device:8443/state?unit=C
+}
+
+// The client gets a 500, and the connection lives on.
 func ExampleRecover() {
 	x := mghttp.NewMux()
 	x.MustHandle("/", func(*conn.Conn, *mghttp.Message) { panic("boom") })
-	x.Use(middleware.Recover(nil))
-	ask(x, nil, "GET /", "GET /")
+	x.Use(middleware.Recover(nil)) // nil: the loop logs the panic
+	server := mghttp.NewServer(mghttp.Options{NoDate: true})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	d.Send("GET / HTTP/1.1\r\nHost: device\r\n\r\n")
+	status, _, _ := strings.Cut(d.Sent(), "\r\n")
+	fmt.Println(status)
+	d.WantOpen()
+	// Output: HTTP/1.1 500 Internal Server Error
+}
+
+// A refusal that says which origin it was, for the log of a device's owner.
+func ExampleCSRFOr() {
+	x := mghttp.NewMux()
+	x.MustHandle("POST /reboot", func(c *conn.Conn, m *mghttp.Message) { mghttp.Reply(c, 200, "text/plain", "hello") })
+	x.Use(middleware.CSRFOr(func(c *conn.Conn, r *mghttp.Request) {
+		fmt.Printf("refused: %s\n", r.Header("Origin"))
+		mghttp.Error(c, 403)
+	}, "https://app.example"))
+	server := mghttp.NewServer(mghttp.Options{})
+	d := conntest.New(nil, x.Serve, conntest.Options{Setup: func(c *conn.Conn) { mghttp.Attach(c, server) }})
+	for _, origin := range []string{"https://app.example", "https://evil.example"} {
+		d.Send("POST /reboot HTTP/1.1\r\nHost: device\r\nContent-Length: 0\r\nOrigin: " + origin + "\r\n\r\n")
+		status, _, _ := strings.Cut(d.Sent(), "\r\n")
+		fmt.Println(status)
+	}
 	// Output:
-	// 500
-	// 500
+	// HTTP/1.1 200 OK
+	// refused: https://evil.example
+	// HTTP/1.1 403 Forbidden
 }

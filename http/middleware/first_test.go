@@ -30,7 +30,7 @@ func waysToAnswer(t *testing.T) map[string]http.Handler {
 	dir := t.TempDir()
 	return map[string]http.Handler{
 		"answers in Head":   atHead(func(c *conn.Conn) { http.ReplyBytes(c, 200, "", okBody) }),
-		"streams from Head": atHead(func(c *conn.Conn) { http.Stream(c) }),
+		"streams from Head": atHead(func(c *conn.Conn) { http.StreamBody(c) }),
 		"begins in Head": atHead(func(c *conn.Conn) {
 			http.Begin(c, 200, "")
 			http.WriteChunk(c, okBody)
@@ -55,7 +55,8 @@ func waysToAnswer(t *testing.T) map[string]http.Handler {
 	}
 }
 
-// refusing are the middlewares that keep requests from handlers, with what is refused and what is not.
+// refusing are the middlewares that keep requests from handlers, with what is refused and what is
+// not.
 func refusing(t *testing.T) map[string]struct {
 	m         func() Middleware
 	bad, good []string
@@ -84,7 +85,8 @@ func refusing(t *testing.T) map[string]struct {
 	}
 }
 
-// Whatever a handler does in Head, it does not do it for a request that is refused; and what is let through is served.
+// Whatever a handler does in Head, it does not do it for a request that is refused; and what is let
+// through is served.
 func TestNothingSlipsBy(t *testing.T) {
 	for name, tt := range refusing(t) {
 		for way, handler := range waysToAnswer(t) {
@@ -119,7 +121,7 @@ func TestNothingSlipsBy(t *testing.T) {
 	}
 }
 
-// A WebSocket is opened for those who pass, and for nobody else.
+// A WebSocket is opened for requests that pass, and for no other.
 func TestNoUpgradeSlipsBy(t *testing.T) {
 	upgrade := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
 	for name, tt := range refusing(t) {
@@ -141,7 +143,7 @@ func TestNoUpgradeSlipsBy(t *testing.T) {
 		r = newUpgrader()
 		if name == "RateLimit" {
 			r.ask("POST /", tt.bad...)
-			r.c.Settle()
+			r.c.Driver().Settle()
 		}
 		r.want("GET /", append(tt.bad[:len(tt.bad):len(tt.bad)], upgrade...), tt.status)
 		if websocket.Is(r.c) {
@@ -191,7 +193,7 @@ func TestRecoverFromEachEvent(t *testing.T) {
 		{"Chunk", func(c *conn.Conn, ev conn.Event) {
 			switch ev.(type) {
 			case *http.Head:
-				http.Stream(c)
+				http.StreamBody(c)
 			case *http.Chunk:
 				panic("boom")
 			}
@@ -199,7 +201,7 @@ func TestRecoverFromEachEvent(t *testing.T) {
 		{"Chunk behind Begin", func(c *conn.Conn, ev conn.Event) {
 			switch ev.(type) {
 			case *http.Head:
-				http.Stream(c)
+				http.StreamBody(c)
 				http.Begin(c, 200, "")
 			case *http.Chunk:
 				panic("boom")
@@ -228,6 +230,7 @@ func TestARefusalThatCannotBeSentHoldsStill(t *testing.T) {
 	l := r.c.Limits()
 	l.Send, l.OnFull = 10, conn.RefuseOnFull
 	r.c.SetLimits(&l)
+	r.c.WriteShared(make([]byte, 10))
 	r.body = "abcd"
 	if status, _ := r.ask("POST /"); status != 0 {
 		t.Errorf("answered with %d", status)
@@ -240,7 +243,7 @@ func TestPiecesAloneDoNotPass(t *testing.T) {
 	r := newEventRig(t, func(c *conn.Conn, ev conn.Event) {
 		switch ev.(type) {
 		case *http.Head:
-			http.Stream(c)
+			http.StreamBody(c)
 		case *http.Chunk:
 			guarded(c, ev)
 		}
@@ -249,7 +252,8 @@ func TestPiecesAloneDoNotPass(t *testing.T) {
 	r.ask("POST /")
 }
 
-// Middleware in front of the handler of a listener, or of one that is given whole requests only, decides as well.
+// Middleware in front of the handler of a listener, or of one that is given whole requests only,
+// decides as well.
 func TestGuardWithoutAMux(t *testing.T) {
 	deny := BasicAuth("x", func(string, string) bool { return false })(func(*conn.Conn, conn.Event) { t.Error("the handler was called") })
 	for name, h := range map[string]http.Handler{

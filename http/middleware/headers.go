@@ -1,14 +1,14 @@
 package middleware
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 )
 
-// Headers are the fields of SecurityHeaders. An empty one has the default; "-" leaves the field out.
+// Headers are the fields of SecurityHeaders. An empty string is the default; "-" leaves the field
+// out.
 type Headers struct {
 	ContentSecurityPolicy   string // default "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 	FrameOptions            string // X-Frame-Options; default "DENY"
@@ -17,14 +17,14 @@ type Headers struct {
 	CrossOriginOpenerPolicy string // default "same-origin"
 	PermissionsPolicy       string // no default
 
-	// HSTS is the max-age of Strict-Transport-Security, in whole seconds, with all subdomains; 0 leaves it out. Only where
-	// the host is never again reached without TLS.
+	// HSTS is the max-age of Strict-Transport-Security, in whole seconds, with all subdomains; 0
+	// leaves it out. It is sent over TLS only, as by the middleware HSTS, which has more settings.
 	HSTS time.Duration
 }
 
-// SecurityHeaders sets fields that keep browsers from guessing types, from showing pages in frames of others, and from
-// loading what the page's own origin does not have. A handler may set one of them anew. It panics on a value that is not
-// valid in a field.
+// SecurityHeaders sets fields that keep browsers from guessing types, from showing pages in frames
+// of other sites, and from loading anything from other origins. A handler may set any of them
+// again. SecurityHeaders panics on a value that is not valid in a field.
 func SecurityHeaders(h Headers) Middleware {
 	type line struct{ name, value string }
 	var lines []line
@@ -44,13 +44,16 @@ func SecurityHeaders(h Headers) Middleware {
 	add("Referrer-Policy", h.ReferrerPolicy, "same-origin")
 	add("Cross-Origin-Opener-Policy", h.CrossOriginOpenerPolicy, "same-origin")
 	add("Permissions-Policy", h.PermissionsPolicy, "")
+	hsts := ""
 	if h.HSTS > 0 {
-		seconds := strconv.FormatInt(int64(h.HSTS/time.Second), 10)
-		add("Strict-Transport-Security", "max-age="+seconds+"; includeSubDomains", "")
+		hsts = hstsValue(HSTSOptions{MaxAge: h.HSTS, IncludeSubDomains: true})
 	}
 	return http.Guard(func(c *conn.Conn, _ *http.Request) bool {
 		for i := range lines {
 			http.SetHeader(c, lines[i].name, lines[i].value)
+		}
+		if hsts != "" && http.IsHTTPS(c) {
+			http.SetHeader(c, "Strict-Transport-Security", hsts)
 		}
 		return true
 	})

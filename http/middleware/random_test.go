@@ -15,14 +15,14 @@ import (
 
 var seed = flag.Uint64("guard.seed", 0, "replay TestRandomRequestsBehindAGuard with this seed")
 
-// waysOfHandler is in how many ways a handler of randomHandler answers.
+// waysOfHandler is the number of ways in which randomHandler replies.
 const waysOfHandler = 7
 
-// randomHandler answers each request in the way that its target asks for: "/ok/WAY/NUMBER".
+// randomHandler replies to each request in the way that its target asks for: "/ok/WAY/NUMBER".
 type randomHandler struct {
 	t      *testing.T
 	way    int
-	waits  bool // for an answer from outside of its handler
+	waits  *http.Later // for a reply from outside of its handler
 	served int
 }
 
@@ -34,12 +34,12 @@ func (h *randomHandler) handle(c *conn.Conn, ev conn.Event) {
 		case 0:
 			http.ReplyBytes(c, 200, "", okBody)
 		case 1, 2:
-			http.Stream(c)
+			http.StreamBody(c)
 		case 3:
 			http.Begin(c, 200, "")
 			http.End(c)
 		case 4:
-			h.waits = true
+			h.waits = ev.Later()
 		}
 	case *http.Chunk:
 		if h.way == 2 || ev.Last {
@@ -51,7 +51,7 @@ func (h *randomHandler) handle(c *conn.Conn, ev conn.Event) {
 		case 5:
 			http.ReplyBytes(c, 200, "", okBody)
 		case 6:
-			h.waits = true
+			h.waits = ev.Later()
 		}
 	}
 }
@@ -87,8 +87,8 @@ func randomRequest(r *rand.Rand, i int) (text []byte, ok bool) {
 	}
 }
 
-// Pipelines of requests, good and bad, that arrive in pieces, before a handler that answers in all ways: no bad one passes,
-// every good one does, and all are answered in order.
+// Pipelines of requests, good and bad, that arrive in pieces, before a handler that replies in all
+// ways: no bad one passes, every good one does, and all get their replies in order.
 func TestRandomRequestsBehindAGuard(t *testing.T) {
 	for round := range 300 {
 		s := uint64(round) + rand.Uint64()<<16
@@ -97,13 +97,13 @@ func TestRandomRequestsBehindAGuard(t *testing.T) {
 		}
 		r := rand.New(rand.NewPCG(s, 0))
 		h := &randomHandler{t: t}
-		refuseLater := false
+		var refuseLater *http.Later
 		g := newEventRig(t, h.handle, Recover(nil), http.Guard(func(c *conn.Conn, q *http.Request) bool {
 			switch {
 			case q.Match("/bad/#"):
 				http.Error(c, 403)
 			case q.Match("/late/#"):
-				refuseLater = true
+				refuseLater = q.Later()
 			}
 			return q.Match("/ok/#")
 		}), SecurityHeaders(Headers{}))
@@ -118,26 +118,25 @@ func TestRandomRequestsBehindAGuard(t *testing.T) {
 				good++
 			}
 		}
-		for len(in) > 0 || len(g.in) > 0 && !g.done || refuseLater || h.waits {
+		for len(in) > 0 || g.wire.Unread() > 0 && !g.done || refuseLater != nil || h.waits != nil {
 			n := min(len(in), 1+r.IntN(2000))
-			g.in = append(g.in, in[:n]...)
+			g.wire.Arrive(in[:n], nil)
 			in = in[n:]
-			g.c.Readable()
 			g.settle()
 			if r.IntN(3) == 0 || len(in) == 0 {
 				switch {
-				case refuseLater:
-					refuseLater = false
-					http.Error(g.c, 403)
-				case h.waits:
-					h.waits = false
-					http.ReplyBytes(g.c, 200, "", okBody)
+				case refuseLater != nil:
+					refuseLater.Error(403)
+					refuseLater = nil
+				case h.waits != nil:
+					h.waits.ReplyBytes(200, "", okBody)
+					h.waits = nil
 				}
 				g.settle()
 			}
 		}
 		var got []int
-		for _, m := range regexp.MustCompile(`HTTP/1\.1 (\d+) `).FindAllSubmatch(g.out.Bytes(), -1) {
+		for _, m := range regexp.MustCompile(`HTTP/1\.1 (\d+) `).FindAllSubmatch(g.wire.Sent, -1) {
 			status, _ := strconv.Atoi(string(m[1]))
 			got = append(got, status)
 		}

@@ -13,18 +13,20 @@ import (
 	"github.com/seed4930a636/mangusta/http"
 )
 
-// Rate is the limit of RateLimit: a bucket of Burst tokens for each address, into which PerSecond new ones fall.
+// Rate is the limit of RateLimit. Each address has a bucket of Burst tokens, a request takes one,
+// and PerSecond new ones fall in.
 type Rate struct {
-	PerSecond float64 // requests, on the average; must be positive, and may be below 1
+	PerSecond float64 // requests on average; must be positive, and may be below 1
 	Burst     int     // requests at once; default is PerSecond, rounded up
 	Table     int     // addresses that are remembered, rounded up to a power of two; default 16384, of 24 bytes each
 	Client    Client
 }
 
-// RateLimit answers with 429 and Retry-After to addresses that ask too often. An IPv6 address counts as its /64, which is
-// what one household has. Clients without a known address share one bucket. When more addresses come than the table has
-// room for, those whose buckets are nearest to full are forgotten first; a forgotten one begins with a full bucket. Time
-// is that of the loops' clock. It panics when PerSecond is not positive.
+// RateLimit replies with 429 and Retry-After to addresses that ask too often. An IPv6 address
+// counts as its /64, since one household has that many. Clients without a known address share one
+// bucket. If more addresses come than the table has room for, those whose buckets are nearest to
+// full are forgotten first; a forgotten address begins with a full bucket. Time is that of the
+// loops' clock. RateLimit panics if PerSecond is not positive.
 func RateLimit(o Rate) Middleware {
 	must(o.PerSecond > 0 && o.PerSecond <= 1e9, "RateLimit: PerSecond must be positive, and at most 1e9")
 	if o.Burst <= 0 {
@@ -35,7 +37,7 @@ func RateLimit(o Rate) Middleware {
 	}
 	b := newBuckets(o.PerSecond, o.Burst, o.Table)
 	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
-		wait := b.take(o.Client.addr(c, r), c.Shared().Now)
+		wait := b.take(o.Client.addr(c, r), c.Layer().Shared().Now)
 		if wait == 0 {
 			return true
 		}
@@ -46,7 +48,8 @@ func RateLimit(o Rate) Middleware {
 	})
 }
 
-// A bucket is one address's: full at the time full, and one token less for each step before that.
+// A bucket belongs to one address. It is full at the time full, and has one token less for each
+// step before that.
 type bucket struct {
 	key  uint64
 	kind uint8 // of key; 0 is an empty place
@@ -57,9 +60,10 @@ const (
 	keyNone = 1 + iota // no address
 	keyIPv4
 	keyIPv6 // the first 64 bits
+	keyLink // the last 64 bits of a link-local address
 )
 
-// ways is in how many places of the table an address may be.
+// ways is the number of places of the table where an address may be.
 const ways = 8
 
 // buckets is a table of fixed size. Loops share it.
@@ -86,7 +90,7 @@ func newBuckets(perSecond float64, burst, size int) *buckets {
 	return &buckets{step: step, depth: depth, seed: maphash.MakeSeed(), mask: uint64(sets - 1), table: make([][ways]bucket, sets)}
 }
 
-// take takes a token at the time now, and returns 0; or how long it will be until there is one.
+// take takes a token at the time now and returns 0, or returns the time until there is one.
 func (b *buckets) take(a netip.Addr, now int64) time.Duration {
 	key, kind := keyOf(a)
 	var raw [9]byte
@@ -116,13 +120,16 @@ func (b *buckets) take(a netip.Addr, now int64) time.Duration {
 	return 0
 }
 
-// keyOf returns what an address is counted by.
+// keyOf returns the key of the bucket of an address.
 func keyOf(a netip.Addr) (key uint64, kind uint8) {
-	a = a.Unmap()
+	a = conn.Owner(a, nil)
 	switch {
 	case a.Is4():
 		ip := a.As4()
 		return uint64(binary.BigEndian.Uint32(ip[:])), keyIPv4
+	case a.IsLinkLocalUnicast():
+		ip := a.As16()
+		return binary.BigEndian.Uint64(ip[8:]), keyLink
 	case a.Is6():
 		ip := a.As16()
 		return binary.BigEndian.Uint64(ip[:]), keyIPv6

@@ -45,6 +45,21 @@ func TestRateLimitByAddress(t *testing.T) {
 	}
 }
 
+// Machines of one link have a bucket each, though they have a prefix in common.
+func TestRateLimitOfLinkLocalAddresses(t *testing.T) {
+	b := newBuckets(1, 1, 64)
+	for _, from := range []string{"fe80::1", "fe80::2", "2001:db8::1"} {
+		if wait := b.take(netip.MustParseAddr(from), 1); wait > 0 {
+			t.Errorf("%s waits %v", from, wait)
+		}
+	}
+	for _, from := range []string{"fe80::1", "2001:db8::2"} {
+		if b.take(netip.MustParseAddr(from), 1) == 0 {
+			t.Errorf("%s has more than its bucket", from)
+		}
+	}
+}
+
 func TestRateLimitBurstDefault(t *testing.T) {
 	r := newRig(t, okHandler, RateLimit(Rate{PerSecond: 1.5}))
 	r.want("GET /", nil, 200)
@@ -53,8 +68,8 @@ func TestRateLimitBurstDefault(t *testing.T) {
 	wantPanic(t, "RateLimit: PerSecond must be positive, and at most 1e9", func() { RateLimit(Rate{}) })
 }
 
-// However many addresses come, the table keeps its size, and an address that asks far too often is not forgotten for others
-// that ask once.
+// However many addresses come, the table keeps its size, and an address that asks far too often is
+// not forgotten for others that ask once.
 func TestRateLimitTableIsBounded(t *testing.T) {
 	b := newBuckets(1, 4, 64)
 	heavy := netip.MustParseAddr("192.0.2.7")

@@ -13,10 +13,10 @@ type ErrorLogger interface {
 	Error(msg string, args ...any)
 }
 
-// Recover answers with 500 when a handler panics in an event of a request, and logs the panic with its stack. Fields that
-// were set for the answer before go with it. When there is no request to answer any more, the connection fails with reason
-// conn.Panicked, as it does without Recover. A nil l is the loop's log. A panic in a timer or a Do function, after the
-// handler has returned, is not seen here.
+// Recover replies with 500 if a handler panics in an event of a request, and logs the panic with
+// its stack. Fields that were set for the reply before go with it. If no request waits for a reply
+// any more, the connection fails with reason conn.Panicked, as it does without Recover. A nil l is
+// the loop's log. Recover does not see a panic in a timer or in a function of Do.
 func Recover(l ErrorLogger) Middleware {
 	return func(next http.Handler) http.Handler {
 		return func(c *conn.Conn, ev conn.Event) {
@@ -26,7 +26,7 @@ func Recover(l ErrorLogger) Middleware {
 				r = &ev.Request
 			case *http.Message:
 				r = &ev.Request
-			case *http.Chunk: // its head is gone
+			case *http.Chunk: // the head is not valid any more
 			default:
 				next(c, ev)
 				return
@@ -41,10 +41,11 @@ func Recover(l ErrorLogger) Middleware {
 	}
 }
 
-// recovered answers the request of c, whose handler panicked with v. r is nil when the event did not tell.
+// recovered replies to the request of c, whose handler panicked with v. r is nil if the event has
+// no request.
 func recovered(c *conn.Conn, r *http.Request, l ErrorLogger, v any) {
-	if l == nil && c.Shared().Log != nil {
-		l = c.Shared().Log
+	if l == nil && c.Layer().Shared().Log != nil {
+		l = c.Layer().Shared().Log
 	}
 	if r == nil {
 		r = new(http.Request)
@@ -54,6 +55,6 @@ func recovered(c *conn.Conn, r *http.Request, l ErrorLogger, v any) {
 			"stack", string(debug.Stack()))
 	}
 	if err := http.Error(c, 500); err != nil {
-		c.Fail(conn.Panicked, fmt.Errorf("panic: %v", v))
+		c.Layer().Fail(conn.Panicked, fmt.Errorf("panic: %v", v))
 	}
 }

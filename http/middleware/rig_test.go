@@ -1,61 +1,33 @@
 package middleware
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	"github.com/seed4930a636/mangusta/http"
 )
 
-// A rig is a dialogue with handlers on a connection without a loop, whose clock the test moves.
+// A rig is a dialogue with handlers over a conntest.Wire, whose clock the test moves.
 type rig struct {
 	t       testing.TB
 	c       *conn.Conn
 	sh      *conn.Shared
-	in      []byte
+	host    string // of the requests of ask
 	body    string // of the requests of ask
-	out     bytes.Buffer
-	touched int
+	wire    *conntest.Wire
+	loop    *conntest.Loop
 	reason  conn.Reason
 	failure error
 	done    bool
 }
 
-func (r *rig) Touch(*conn.Conn)         { r.touched++ }
-func (r *rig) SetPoll(*conn.Conn, bool) {}
-
-func (r *rig) Read(_ int, p []byte) (int, error) {
-	if len(r.in) == 0 {
-		return 0, unix.EAGAIN
-	}
-	n := copy(p, r.in)
-	r.in = r.in[n:]
-	return n, nil
-}
-
-func (r *rig) Write(_ int, p []byte) (int, error) { return r.out.Write(p) }
-
-func (r *rig) Writev(_ int, pieces [][]byte) (n int, err error) {
-	for _, p := range pieces {
-		k, _ := r.out.Write(p)
-		n += k
-	}
-	return n, nil
-}
-
-func (r *rig) CloseWrite(int) error { return nil }
-func (r *rig) Close(int) error      { return nil }
-
 var okBody = []byte("ok")
 
-// okHandler answers with 200 and "ok".
+// okHandler replies with 200 and "ok".
 func okHandler(c *conn.Conn, m *http.Message) { http.ReplyBytes(c, 200, "text/plain", okBody) }
 
 // newRig puts the middleware around h, with a client at 192.0.2.7.
@@ -69,14 +41,18 @@ func newRig(t testing.TB, h func(*conn.Conn, *http.Message), chain ...Middleware
 
 // newEventRig is newRig for a handler of events.
 func newEventRig(t testing.TB, h http.Handler, chain ...Middleware) *rig {
-	r := &rig{t: t}
+	return newServerRig(t, http.Options{}, h, chain...)
+}
+
+// newServerRig is newEventRig for a server with options.
+func newServerRig(t testing.TB, o http.Options, h http.Handler, chain ...Middleware) *rig {
+	r := &rig{t: t, host: "device.local", wire: conntest.NewWire(), loop: conntest.NewLoop()}
 	x := http.NewMux()
 	x.MustHandleEvents("/", h)
 	x.Use(chain...)
-	r.sh = conn.NewShared(r)
-	r.sh.Now = int64(time.Hour)
+	r.sh = r.loop.Shared
 	l := conn.Limits{}.WithDefaults()
-	r.c = conn.New(r.sh, 3, 1, r, &l, func(c *conn.Conn, ev conn.Event) {
+	r.c = r.loop.Add(r.wire, &l, func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
 		case *conn.Error:
 			r.failure = ev.Err
@@ -86,53 +62,46 @@ func newEventRig(t testing.TB, h http.Handler, chain ...Middleware) *rig {
 		x.Serve(c, ev)
 	})
 	r.from("192.0.2.7")
-	http.Attach(r.c, http.NewServer(http.Options{}))
+	http.Attach(r.c, http.NewServer(o))
 	return r
 }
 
 // from makes the client one at that address; none for "".
 func (r *rig) from(addr string) {
-	r.c.SetRemote(conn.Peer{})
+	r.c.Driver().SetRemote(conn.Peer{})
 	if addr != "" {
-		r.c.SetRemote(conn.PeerOf(netip.AddrPortFrom(netip.MustParseAddr(addr), 1)))
+		r.c.Driver().SetRemote(conn.PeerOf(netip.AddrPortFrom(netip.MustParseAddr(addr), 1)))
 	}
 }
 
-// ask sends a request with these lines of head, and returns the status of the answer and its fields. "Vary" is the value of
-// all lines of it.
+// ask sends a request with these lines of head, and returns the status of the reply and its fields.
+// "Vary" is the value of all lines of it.
 func (r *rig) ask(request string, lines ...string) (status int, fields map[string]string) {
 	r.t.Helper()
-	r.in = []byte(request + " HTTP/1.1\r\nHost: device.local\r\n")
+	in := []byte(request + " HTTP/1.1\r\nHost: " + r.host + "\r\n")
 	for _, l := range lines {
-		r.in = append(r.in, l+"\r\n"...)
+		in = append(in, l+"\r\n"...)
 	}
 	if r.body != "" {
-		r.in = fmt.Appendf(r.in, "Content-Length: %d\r\n", len(r.body))
+		in = fmt.Appendf(in, "Content-Length: %d\r\n", len(r.body))
 	}
-	r.in = append(append(r.in, "\r\n"...), r.body...)
-	r.c.Readable()
+	in = append(append(in, "\r\n"...), r.body...)
+	r.wire.Arrive(in, nil)
 	r.settle()
 	return r.answer()
 }
 
 func (r *rig) settle() {
-	for range 100 {
-		if r.touched == 0 || r.done {
-			return
-		}
-		r.touched = 0
-		if r.c.Settle().Done {
-			r.c.Finish()
-			return
-		}
+	r.t.Helper()
+	if err := r.loop.Turn(); err != nil {
+		r.t.Fatal(err)
 	}
-	r.t.Fatal("the connection does not come to rest")
 }
 
 func (r *rig) answer() (status int, fields map[string]string) {
 	r.t.Helper()
-	head, _, _ := strings.Cut(r.out.String(), "\r\n\r\n")
-	r.out.Reset()
+	head, _, _ := strings.Cut(string(r.wire.Sent), "\r\n\r\n")
+	r.wire.Sent = r.wire.Sent[:0]
 	fields = make(map[string]string)
 	for i, l := range strings.Split(head, "\r\n") {
 		if i == 0 {
@@ -148,7 +117,8 @@ func (r *rig) answer() (status int, fields map[string]string) {
 	return status, fields
 }
 
-// want asks, and wants that status and those fields, given as "Name: value"; "Name:" is one that must not be there.
+// want asks, and wants that status and those fields, given as "Name: value"; "Name:" is one that
+// must not be there.
 func (r *rig) want(request string, lines []string, status int, want ...string) {
 	r.t.Helper()
 	got, fields := r.ask(request, lines...)

@@ -1,10 +1,6 @@
 package middleware
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,27 +12,41 @@ import (
 
 // SessionOptions are the settings of Sessions. Zero fields mean the defaults.
 type SessionOptions struct {
-	// Keys sign and verify: the first one signs, all verify. To change the key, put a new one in front, and drop the old
-	// one after MaxAge. Each has at least 32 bytes, from a source of randomness. There is no default.
+	// Keys sign and verify: the first one signs, all verify. To change the key, put a new one in
+	// front, and drop the old one after MaxAge. Each has at least 32 bytes, from a source of
+	// randomness. There is no default; SessionKeys makes one.
 	Keys [][]byte
 
-	MaxAge   time.Duration // for which a session lasts; default 12 h
-	Name     string        // of the cookie; default "session", with Secure "__Host-session"
-	Secure   bool          // the cookie goes over TLS alone
+	MaxAge time.Duration // how long a session lasts; default 12 h
+	Name   string        // of the cookie; default "session", with Secure "__Host-session"
+	// Secure is that browsers send the cookie over TLS only, wherever it was set, and that its name
+	// says so. Without it a cookie that is set over TLS (http.IsHTTPS) has the attribute too, and
+	// one that is set without TLS has not.
+	Secure   bool
 	SameSite http.SameSite // default Lax
 	Bearer   bool          // also take a Token from "Authorization: Bearer"
 	NoCookie bool          // take no cookie: for an API that browsers have no session with
 
-	// Refuse answers instead of the handler when there is no session; default 401, with a challenge if Bearer is set.
-	// It is called when the head of the request is there.
+	// Revocation ends sessions before they expire. Without it a session lasts until it expires, or
+	// until its key is dropped.
+	Revocation Revocation
+
+	// Refuse replies instead of the handler if there is no session; default 401, with a challenge
+	// if Bearer is set. It is called when the head of the request is there.
 	Refuse func(c *conn.Conn, r *http.Request)
 }
 
-// Sessions are values that clients keep for the server, signed with HMAC-SHA256 so that they cannot be made up or changed.
-// They are signed, not encrypted: the client can read them. The server keeps nothing: a session ends when it expires or
-// when its key is dropped; End only takes the cookie away from the browser. The value is best a user's number.
+// Sessions are values that clients keep for the server, signed with HMAC-SHA256 so that they cannot
+// be made up or changed. They are signed, not encrypted: the client can read them. The server keeps
+// nothing: a session ends when it expires, when its key is dropped, or when
+// SessionOptions.Revocation says so; End only takes the cookie away from the browser. The number of
+// a user is a good value.
 //
-// The methods of Sessions may be used on several loops, and Token and Verify are safe for concurrent use.
+// No session lasts longer than MaxAge from now, whatever its token says: a token that was made
+// while the clock was ahead, or with a longer MaxAge, is refused.
+//
+// The methods of Sessions may be used on several loops. Token, Verify and Parse are safe for
+// concurrent use if the Revocation is.
 type Sessions struct {
 	opts SessionOptions
 	now  func() time.Time
@@ -48,7 +58,7 @@ var ErrSession = errors.New("middleware: session")
 // maxValue keeps a cookie below the 4096 bytes that browsers take.
 const maxValue = 2048
 
-// NewSessions makes sessions. The error tells which option cannot work.
+// NewSessions makes sessions. The error says which option cannot work.
 func NewSessions(o SessionOptions) (*Sessions, error) {
 	if len(o.Keys) == 0 {
 		return nil, fmt.Errorf("%w: no key", ErrSession)
@@ -95,26 +105,28 @@ func NewSessions(o SessionOptions) (*Sessions, error) {
 	return &Sessions{opts: o, now: time.Now}, nil
 }
 
-// Start adds the cookie of a new session with that value to the answer to come. A value over 2048 bytes is an error that
-// wraps ErrSession.
+// Start adds the cookie of a new session with that value to the reply to come. A value over 2048
+// bytes is an error that wraps ErrSession.
 func (s *Sessions) Start(c *conn.Conn, value string) error {
 	if len(value) > maxValue {
 		return fmt.Errorf("%w: value longer than %d bytes", ErrSession, maxValue)
 	}
-	return http.SetCookie(c, s.cookie(s.Token(value), s.opts.MaxAge))
+	return http.SetCookie(c, s.cookie(c, s.Token(value), s.opts.MaxAge))
 }
 
-// End adds to the answer to come what makes the browser forget the session.
+// End adds a cookie to the reply to come that makes the browser forget the session.
 func (s *Sessions) End(c *conn.Conn) error {
-	return http.SetCookie(c, s.cookie("", -1))
+	return http.SetCookie(c, s.cookie(c, "", -1))
 }
 
-func (s *Sessions) cookie(value string, age time.Duration) http.Cookie {
-	return http.Cookie{Name: s.opts.Name, Value: value, Path: "/", MaxAge: age, Secure: s.opts.Secure, HttpOnly: true,
-		SameSite: s.opts.SameSite}
+// cookie is Secure over TLS in any case: a browser lets no reply without TLS replace it then.
+func (s *Sessions) cookie(c *conn.Conn, value string, age time.Duration) http.Cookie {
+	return http.Cookie{Name: s.opts.Name, Value: value, Path: "/", MaxAge: age, Secure: s.opts.Secure || http.IsHTTPS(c),
+		HttpOnly: true, SameSite: s.opts.SameSite}
 }
 
-// Require lets requests with a session through, and has Refuse answer the others. The handler reads it with Value.
+// Require lets requests with a session through, and leaves the others to Refuse. The handler reads
+// it with Value.
 func (s *Sessions) Require(next http.Handler) http.Handler {
 	return http.Guard(func(c *conn.Conn, r *http.Request) bool {
 		_, ok := s.Value(r)
@@ -125,64 +137,28 @@ func (s *Sessions) Require(next http.Handler) http.Handler {
 	})(next)
 }
 
-// Value returns the value of the session that r belongs to; ok is false without one. With Bearer and an Authorization field,
-// that alone counts.
+// Value returns the value of the session of r; ok is false if there is none. See Session.
 func (s *Sessions) Value(r *http.Request) (value string, ok bool) {
+	session, ok := s.Session(r)
+	return session.Value, ok
+}
+
+// Session returns the session of r; ok is false if there is none. With Bearer and an Authorization
+// field, only that field counts. Otherwise it is the first cookie of the name that verifies: a
+// browser sends several if they were set for other paths or domains, and an old one may come first.
+func (s *Sessions) Session(r *http.Request) (session Session, ok bool) {
 	if s.opts.Bearer && r.Header("Authorization") != nil {
-		return s.Verify(r.Credentials().Token)
+		return s.Parse(r.Credentials().Token)
 	}
 	if s.opts.NoCookie {
-		return "", false
+		return Session{}, false
 	}
-	return s.Verify(r.Cookie(s.opts.Name))
-}
-
-// A token is base64url of: the version, when it expires in seconds since 1970, the value, and the MAC of all that behind
-// the name, so that the tokens of one Sessions are not good for another with the same key and another name.
-const (
-	version  = 1
-	expiryAt = 1
-	valueAt  = 9
-)
-
-var encoding = base64.RawURLEncoding.Strict()
-
-// Token makes the token of a session that begins now, for a client that sends it as a bearer.
-func (s *Sessions) Token(value string) string {
-	b := make([]byte, valueAt, valueAt+len(value)+sha256.Size)
-	b[0] = version
-	binary.BigEndian.PutUint64(b[expiryAt:], uint64(s.now().Add(s.opts.MaxAge).Unix()))
-	b = append(b, value...)
-	return encoding.EncodeToString(append(b, s.mac(s.opts.Keys[0], b)...))
-}
-
-// Verify returns the value of a token that was made with one of the keys and has not expired.
-func (s *Sessions) Verify(token []byte) (value string, ok bool) {
-	if len(token) > encoding.EncodedLen(valueAt+maxValue+sha256.Size) {
-		return "", false
-	}
-	b := make([]byte, encoding.DecodedLen(len(token)))
-	n, err := encoding.Decode(b, token)
-	if err != nil || n < valueAt+sha256.Size {
-		return "", false
-	}
-	b, mac := b[:n-sha256.Size], b[n-sha256.Size:n]
-	for _, key := range s.opts.Keys {
-		if hmac.Equal(mac, s.mac(key, b)) {
-			ok = true
+	for name, value := range r.Cookies() {
+		if string(name) == s.opts.Name {
+			if session, ok = s.Parse(value); ok {
+				return session, true
+			}
 		}
 	}
-	// The MAC comes first: nothing unsigned is looked into.
-	if !ok || b[0] != version || int64(binary.BigEndian.Uint64(b[expiryAt:])) <= s.now().Unix() {
-		return "", false
-	}
-	return string(b[valueAt:]), true
-}
-
-func (s *Sessions) mac(key, b []byte) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(s.opts.Name))
-	h.Write([]byte{0})
-	h.Write(b)
-	return h.Sum(nil)
+	return Session{}, false
 }

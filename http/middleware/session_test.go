@@ -28,7 +28,7 @@ func newSessions(t *testing.T, o SessionOptions) *Sessions {
 	return s
 }
 
-// sessionRig logs in at /login, out at /logout, and answers with 200 where there is a session of anna.
+// sessionRig logs in at /login, out at /logout, and replies with 200 if there is a session of anna.
 func sessionRig(t *testing.T, s *Sessions) *rig {
 	x := http.NewMux()
 	x.MustHandle("/login", func(c *conn.Conn, m *http.Message) {
@@ -121,6 +121,22 @@ func TestSessionTokenCannotBeChanged(t *testing.T) {
 	}
 }
 
+// A token with a line end in it would be another one for the same session, as the decoder of base64
+// skips those.
+func TestSessionTokenHasNoLineEnds(t *testing.T) {
+	s := newSessions(t, SessionOptions{})
+	for _, value := range []string{"", "a", "aa", "aaa"} {
+		token := s.Token(value)
+		for i := range len(token) + 1 {
+			for _, end := range []string{"\n", "\r", "\r\n", "\n\n\n\n"} {
+				if _, ok := s.Verify([]byte(token[:i] + end + token[i:])); ok {
+					t.Errorf("%q at %d of %d bytes is taken", end, i, len(token))
+				}
+			}
+		}
+	}
+}
+
 func TestSessionTokenOfAnotherName(t *testing.T) {
 	a, b := newSessions(t, SessionOptions{Name: "a"}), newSessions(t, SessionOptions{Name: "b"})
 	if _, ok := b.Verify([]byte(a.Token("anna"))); ok {
@@ -141,6 +157,92 @@ func TestSessionExpires(t *testing.T) {
 		if _, ok := s.Verify([]byte(token)); ok != tt.ok {
 			t.Errorf("after %v: %v", tt.after, ok)
 		}
+	}
+}
+
+// A clock without a battery may be years ahead until it is set. What was signed then ends within
+// MaxAge all the same, and so does what was signed under a longer one.
+func TestSessionFromTheFutureIsRefused(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	for _, tt := range []struct {
+		ahead, maxAge time.Duration
+		ok            bool
+	}{
+		{0, time.Hour, true},
+		{time.Minute, time.Hour, true}, // another server's clock
+		{61 * time.Second, time.Hour, false},
+		{87600 * time.Hour, time.Hour, false},
+		{0, time.Hour + time.Minute, true},
+		{0, time.Hour + 2*time.Minute, false},
+		{0, 87600 * time.Hour, false},
+	} {
+		made, by := newSessions(t, SessionOptions{MaxAge: tt.maxAge}), newSessions(t, SessionOptions{MaxAge: time.Hour})
+		made.now = func() time.Time { return start.Add(tt.ahead) }
+		by.now = func() time.Time { return start }
+		if _, ok := by.Verify([]byte(made.Token("anna"))); ok != tt.ok {
+			t.Errorf("clock %v ahead, MaxAge %v: %v", tt.ahead, tt.maxAge, ok)
+		}
+	}
+}
+
+// A browser sends the cookie of the longer path, or the older one, first, and it may be stale or
+// another program's.
+func TestSessionIsTheFirstCookieThatVerifies(t *testing.T) {
+	s := newSessions(t, SessionOptions{})
+	r := sessionRig(t, s)
+	good, bert := "session="+s.Token("anna"), "session="+s.Token("bert")
+	for _, lines := range [][]string{
+		{"Cookie: session=stale; " + good},
+		{"Cookie: session=; session; x=y; session=stale; " + good + "; session=stale"},
+		{"Cookie: session=stale", "Cookie: " + good},
+		{"Cookie: " + good + "; " + bert},
+		{"Cookie: Session=" + s.Token("bert") + "; " + good},
+		{"Cookie: session=" + newSessions(t, SessionOptions{Keys: [][]byte{key2}}).Token("bert") + "; " + good},
+	} {
+		r.want("GET /", lines, 200)
+	}
+	r.want("GET /", []string{"Cookie: session=stale; session=staler"}, 401)
+}
+
+// A list ends single sessions, and all of a value.
+type list struct {
+	generation map[string]uint64
+	revoked    map[uint64]bool
+}
+
+func (l *list) Generation(value string) uint64 { return l.generation[value] }
+func (l *list) Revoked(s Session) bool         { return l.revoked[s.ID] }
+
+func TestSessionRevocation(t *testing.T) {
+	l := &list{map[string]uint64{"anna": 7}, map[uint64]bool{}}
+	s := newSessions(t, SessionOptions{Revocation: l})
+	phone, laptop, bert := []byte(s.Token("anna")), []byte(s.Token("anna")), []byte(s.Token("bert"))
+	want := func(what string, ok ...bool) {
+		t.Helper()
+		for i, token := range [][]byte{phone, laptop, bert} {
+			if _, got := s.Verify(token); got != ok[i] {
+				t.Errorf("%s: token %d: %v", what, i, got)
+			}
+		}
+	}
+	want("at first", true, true, true)
+	session, _ := s.Parse(phone)
+	if other, _ := s.Parse(laptop); session.ID == other.ID || session.Value != "anna" || session.Generation != 7 || time.Until(session.Expires) < 11*time.Hour {
+		t.Errorf("%+v, %+v", session, other)
+	}
+	l.revoked[session.ID] = true
+	want("one has ended", false, true, true)
+	r := sessionRig(t, s)
+	r.want("GET /", []string{"Cookie: session=" + string(phone)}, 401)
+	r.want("GET /", []string{"Cookie: session=" + string(phone) + "; session=" + string(laptop)}, 200)
+	l.generation["anna"]++
+	want("all of a value have ended", false, false, true)
+	if _, ok := s.Verify([]byte(s.Token("anna"))); !ok {
+		t.Error("no new session of a value whose sessions were ended")
+	}
+	// Without the list the generation means nothing: the number is signed, but not looked at.
+	if _, ok := newSessions(t, SessionOptions{}).Verify(bert); !ok {
+		t.Error("a token with a generation is refused without a Revocation")
 	}
 }
 

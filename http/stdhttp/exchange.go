@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	nethttp "net/http"
+	"net/netip"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
@@ -15,41 +15,55 @@ import (
 )
 
 var (
-	// ErrConnection is what a handler's Read and Write return when the connection has ended, or its request has been answered
-	// by somebody else. net/http has no fixed error for it.
+	// ErrConnection is wrapped by the errors of a handler's Read and Write after the connection has
+	// ended, or after the program has replied to the request by other means. net/http has no fixed
+	// error for it.
 	ErrConnection = errors.New("stdhttp: the connection has ended")
 	errFinished   = errors.New("stdhttp: the handler has returned")
 )
 
-// An exchange is one request on its way through a worker. The worker puts steps of the answer into a list; the loop takes
-// them out as fast as the client reads.
+// An exchange is one request on its way through a worker. The worker puts steps of the reply into a
+// list; the loop takes them out as fast as the client reads.
 type exchange struct {
 	h       *Handler
 	request *nethttp.Request
 	cancel  context.CancelFunc
 
-	// Of the loop alone.
+	// These fields belong to the loop alone.
 	c         *conn.Conn
-	next      conn.Handler // the handler of c that is wrapped
+	later     *http.Later
+	stream    *http.Stream // of a reply that has begun
+	wrapped   conn.Handler // the handler of c before
 	installed bool
-	replied   bool // with a status that has no body
+	replying  bool // the last step is being done, or Hijack
+	replied   bool // the status has no body, so the reply was complete with its head
+	gathering bool // the body comes before the handler is called
+	bodyBy    *mgr.Timer
+
+	from  netip.Addr // whose share it counts in
+	place place      // guarded by Handler.mu
 
 	mu      sync.Mutex
 	changed sync.Cond // signals any change of what follows
 	steps   []step
 	unsent  int   // bytes of data in steps
 	posted  bool  // run is on its way to the loop
-	ended   error // why nothing can be sent or received any more
+	ended   error // why nothing can be sent or received any more; nil while it can
+	left    bool  // the client has gone, or has finished sending
+	gone    chan bool
 	body    body
 	readBy  deadline
 	writeBy deadline
+	crowded deadline // see wait
+	readErr error    // why Read returns no more of the body
+	addErr  error
 }
 
-func (h *Handler) newExchange(c *conn.Conn, r *nethttp.Request) *exchange {
+func (h *Handler) newExchange(c *conn.Conn, m *http.Request, r *nethttp.Request) *exchange {
 	ctx := context.WithValue(context.Background(), nethttp.ServerContextKey, h.server)
 	ctx = context.WithValue(ctx, nethttp.LocalAddrContextKey, localAddr(c))
 	ctx, cancel := context.WithCancel(ctx)
-	x := &exchange{h: h, c: c, cancel: cancel}
+	x := &exchange{h: h, c: c, later: m.Later(), cancel: cancel, from: conn.Owner(h.opts.Client(c, m), nil)}
 	x.changed.L = &x.mu
 	x.body.x = x
 	r.Body = &x.body
@@ -57,21 +71,31 @@ func (h *Handler) newExchange(c *conn.Conn, r *nethttp.Request) *exchange {
 	return x
 }
 
-// install has x see the events of its connection, before the handler that was there. The loop calls it.
+// install lets x see the events of its connection, before the handler that was there. The loop
+// calls it.
 func (x *exchange) install() {
 	x.installed = true
-	x.next = x.c.Handler()
+	x.wrapped = x.c.Layer().Handler()
 	x.c.SetHandler(x.handle)
-	if x.c.PeerDone() {
-		x.cancel()
+	x.later.OnEnd(func() {
+		if x.installed && !x.replying && !x.c.IsClosed() { // the program has replied by other means
+			x.h.forget(x)
+			x.uninstall()
+			x.end(fmt.Errorf("%w: %w", ErrConnection, http.ErrGone))
+		}
+	})
+	if x.c.Layer().PeerDone() {
+		x.announceLeft()
 	}
 }
 
-// uninstall ends that. The loop calls it when the answer is complete or the connection has ended.
+// uninstall undoes install. The loop calls it when the reply is complete or the connection has
+// ended.
 func (x *exchange) uninstall() {
 	if x.installed {
 		x.installed = false
-		x.c.SetHandler(x.next)
+		x.stopBodyTime()
+		x.c.SetHandler(x.wrapped)
 	}
 }
 
@@ -83,23 +107,52 @@ func (x *exchange) handle(c *conn.Conn, ev conn.Event) {
 		return
 	case *conn.Write:
 		x.pump()
-	case conn.EOF:
-		x.cancel()
+	case *conn.EOF:
+		x.announceLeft()
 	case *conn.Close:
-		x.h.forget(x)
-		x.uninstall()
-		x.end(fmt.Errorf("%w: %s", ErrConnection, ev.Reason))
+		x.lose(fmt.Errorf("%w: %s", ErrConnection, ev.Reason))
 	case *http.BadRequest:
-		x.h.forget(x)
-		x.uninstall()
-		x.end(fmt.Errorf("%w: %d: %w", ErrConnection, ev.Status, ev.Err))
+		x.lose(fmt.Errorf("%w: %d: %w", ErrConnection, ev.Status, ev.Err))
 	}
-	x.next(c, ev)
+	x.wrapped(c, ev)
 }
 
-// end lets the worker know that there is nobody to answer any more. The loop calls it.
-func (x *exchange) end(err error) {
+// lose takes x off a connection that cannot bring the reply to the client any more. The order
+// matters: if the end of its context wakes the handler, its Write must fail already.
+func (x *exchange) lose(err error) {
+	x.h.forget(x)
+	x.uninstall()
+	x.end(err)
+	x.announceLeft()
+}
+
+// announceLeft lets the handler know that its client has gone, or has finished sending. The loop
+// calls it.
+func (x *exchange) announceLeft() {
 	x.cancel()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.left && x.gone != nil {
+		x.gone <- true
+	}
+	x.left = true
+}
+
+// closeNotify returns what http.CloseNotifier does.
+func (x *exchange) closeNotify() <-chan bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.gone == nil {
+		x.gone = make(chan bool, 1)
+		if x.left {
+			x.gone <- true
+		}
+	}
+	return x.gone
+}
+
+// end tells the worker that no reply can be sent any more. The loop calls it.
+func (x *exchange) end(err error) {
 	x.mu.Lock()
 	if x.ended == nil {
 		x.ended = err
@@ -107,6 +160,7 @@ func (x *exchange) end(err error) {
 	x.dropSteps()
 	x.changed.Broadcast()
 	x.mu.Unlock()
+	x.cancel() // after ended is set: if this wakes the handler, its Write must fail
 	x.resume()
 }
 
@@ -115,11 +169,12 @@ func (x *exchange) dropSteps() {
 	for i := range x.steps {
 		x.steps[i].release()
 	}
+	x.h.hold(-x.unsent)
 	x.steps, x.unsent = nil, 0
 }
 
-// serve runs the handler, on a worker.
-func (x *exchange) serve() {
+// callHandler calls the handler, on a worker.
+func (x *exchange) callHandler() {
 	w := newWriter(x)
 	returned := false
 	defer func() {
@@ -136,10 +191,14 @@ func (x *exchange) serve() {
 		x.mu.Lock()
 		x.readBy.stop()
 		x.writeBy.stop()
+		x.crowded.stop()
 		x.body.drop()
 		x.mu.Unlock()
+		if f := x.request.MultipartForm; f != nil {
+			f.RemoveAll()
+		}
 		if !returned && v == nil {
-			go x.h.work(x.h.next()) // runtime.Goexit takes this worker along
+			go x.h.work(x.h.next(x)) // runtime.Goexit takes this worker along
 		}
 	}()
 	if x.alive() == nil {
@@ -148,7 +207,7 @@ func (x *exchange) serve() {
 	returned = true
 }
 
-// alive returns nil while there is somebody to answer.
+// alive returns nil while a reply can still be sent.
 func (x *exchange) alive() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -157,7 +216,7 @@ func (x *exchange) alive() error {
 
 // report counts and logs a panic, on the loop: a conn.Logger need not be safe for concurrent use.
 func (x *exchange) report(v any, stack []byte) {
-	sh := x.c.Shared()
+	sh := x.c.Layer().Shared()
 	log := func() {
 		if sh.Log != nil {
 			sh.Log.Error("stdhttp: handler panicked", "method", x.request.Method, "target", x.request.RequestURI,
@@ -169,19 +228,9 @@ func (x *exchange) report(v any, stack []byte) {
 	}
 }
 
-// post has the loop run f. While the loop's queue is full it waits: what a handler has written is never lost. After the
-// manager has been closed f is not run, and post returns ErrClosed.
-func (x *exchange) post(f func()) error {
-	for {
-		err := x.h.m.Do(f)
-		if err != mgr.ErrFull {
-			return err
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
+func (x *exchange) post(f func()) error { return post(mgr.Of(x.c), f) }
 
-// ring has the loop look at x. It is called with mu held, and gives it up for a moment.
+// ring asks the loop to call run. It is called with mu held, and releases it for a moment.
 func (x *exchange) ring() {
 	if x.posted || x.ended != nil {
 		return
@@ -196,7 +245,7 @@ func (x *exchange) ring() {
 	}
 }
 
-// run is what ring has the loop do.
+// run does on the loop what has become possible: it resumes the body, and sends steps.
 func (x *exchange) run() {
 	x.mu.Lock()
 	x.posted = false
@@ -205,27 +254,40 @@ func (x *exchange) run() {
 	x.pump()
 }
 
-// add puts a step of the answer into the list, and waits while there is more data in it than the loop may keep. A cut takes
-// the place of what is in the list.
+// add puts a step of the reply into the list. It waits while the list holds as much data as it may.
+// A cut does not wait, since the handler has returned; the steps before it are still sent, unless
+// the write deadline has passed.
 func (x *exchange) add(s step) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if s.kind == stepCut {
+	if s.kind == stepCut && x.writeBy.passed {
 		x.dropSteps()
+		s.late = true
 	}
-	for x.ended == nil && x.unsent >= x.h.opts.Buffer && !x.writeBy.passed {
-		x.changed.Wait()
+	for x.ended == nil && x.addErr == nil && !x.writeBy.passed && s.kind != stepCut && x.isFull() {
+		x.addErr = x.wait()
 	}
 	switch {
 	case x.ended != nil:
 		s.release()
 		return x.ended
+	case x.addErr != nil && s.kind != stepCut:
+		s.release()
+		return x.addErr
 	case x.writeBy.passed && s.kind != stepCut:
 		s.release()
 		return errWriteDeadline
 	}
 	x.steps = append(x.steps, s)
 	x.unsent += len(s.data)
+	x.h.hold(len(s.data))
 	x.ring()
 	return nil
+}
+
+// isFull reports whether the reply must wait for the client to take some of it. If the list is
+// empty the reply goes on in any case, so that each reply makes progress, if slowly. It is called
+// with mu held.
+func (x *exchange) isFull() bool {
+	return x.unsent >= x.h.opts.Buffer || x.unsent > 0 && !x.h.hasRoom(1)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 )
@@ -59,9 +60,9 @@ func TestAFullQueueOfTheLoopLosesNothing(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAHandlerThatMissesTheAnswerTimeoutIsLetKnow(t *testing.T) {
+func TestAHandlerThatMissesTheReplyTimeoutIsLetKnow(t *testing.T) {
 	cancelled := make(chan error, 1)
-	r := listen(t, mgr.Options{}, http.Options{AnswerTimeout: 100 * time.Millisecond}, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	r := listen(t, mgr.Options{}, http.Options{ReplyTimeout: 100 * time.Millisecond}, func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		<-r.Context().Done()
 		_, err := w.Write(make([]byte, 100_000))
 		cancelled <- err
@@ -123,4 +124,67 @@ func TestASmallSendLimit(t *testing.T) {
 func bodyLength(r *rig, b *bufio.Reader) int {
 	_, body := r.read(b)
 	return len(body)
+}
+
+// A handler whose request got its reply by other means reaches no other request of the connection:
+// neither a reply nor a cut.
+func TestAHandlerWhoseRequestIsOverReachesNoOther(t *testing.T) {
+	for _, path := range []string{"/write", "/large", "/panic"} {
+		started, let, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		m, err := mgr.New(mgr.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := New(m, nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+			defer close(done)
+			close(started)
+			<-let
+			switch r.URL.Path {
+			case "/write":
+				io.WriteString(w, "secret")
+			case "/large":
+				io.WriteString(w, strings.Repeat("secret", 100_000))
+			case "/panic":
+				panic(nethttp.ErrAbortHandler)
+			}
+		}), Options{})
+		l, err := http.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
+			r, ok := ev.(*http.Message)
+			switch {
+			case !ok:
+			case r.Match("/next"):
+				later := r.Later()
+				close(let)
+				go func() {
+					<-done
+					h.Wait(context.Background())
+					later.Do(func() {}) // after what the handler has posted
+					later.Do(func() { later.Reply(200, "", "next") })
+				}()
+			default:
+				later := r.Later()
+				h.Serve(c, r)
+				go func() {
+					<-started
+					later.Do(func() { later.Error(504) })
+				}()
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rig{t, m, h, l.LocalAddr().String()}
+		ran := make(chan error, 1)
+		go func() { ran <- m.Run(context.Background()) }()
+		c, b := r.dial("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		if resp, _ := r.read(b); resp.StatusCode != 504 {
+			t.Error(resp)
+		}
+		io.WriteString(c, "GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+		if resp, body := r.read(b); resp.StatusCode != 200 || body != "next" {
+			t.Error(path, resp, body)
+		}
+		m.Close()
+		<-ran
+	}
 }

@@ -9,9 +9,10 @@ import (
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/tlsconn"
 )
 
-// copyRequest makes a request of net/http that refers to nothing of r. Its Body is not set.
+// copyRequest makes a request of net/http that shares no memory with r. Its Body is not set.
 func copyRequest(c *conn.Conn, r *http.Request) (*nethttp.Request, error) {
 	target := string(r.Target)
 	u, err := url.ParseRequestURI(target)
@@ -28,11 +29,22 @@ func copyRequest(c *conn.Conn, r *http.Request) (*nethttp.Request, error) {
 	if a := c.RemoteAddr(); a.IsValid() {
 		q.RemoteAddr = a.String()
 	}
+	if c.Secure() {
+		if state, ok := tlsconn.State(c); ok {
+			q.TLS = &state
+		}
+	}
 	for _, f := range r.Headers() {
 		name := nethttp.CanonicalHeaderKey(string(f.Name))
 		q.Header[name] = append(q.Header[name], string(f.Value))
 	}
 	delete(q.Header, "Host")
+	if p := q.Header["Pragma"]; len(p) > 0 && p[0] == "no-cache" && q.Header["Cache-Control"] == nil {
+		q.Header["Cache-Control"] = []string{"no-cache"} // RFC 9111 5.4, for clients of HTTP/1.0
+	}
+	for name, value := range r.PathValues {
+		q.SetPathValue(name, string(value))
+	}
 	// The parser has refused all other forms of both.
 	if q.Header["Transfer-Encoding"] != nil {
 		delete(q.Header, "Transfer-Encoding")
@@ -47,7 +59,8 @@ func copyRequest(c *conn.Conn, r *http.Request) (*nethttp.Request, error) {
 	return q, nil
 }
 
-// announceTrailers moves the names in the Trailer field to q.Trailer, where net/http has them until the values have come.
+// announceTrailers moves the names in the Trailer field to q.Trailer, where net/http has them until
+// the values have come.
 func announceTrailers(q *nethttp.Request) {
 	for _, line := range q.Header["Trailer"] {
 		for name := range strings.SplitSeq(line, ",") {

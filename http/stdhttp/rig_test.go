@@ -105,7 +105,7 @@ func (r *rig) dial(text string) (net.Conn, *bufio.Reader) {
 	return c, bufio.NewReader(c)
 }
 
-// read reads one answer to a GET.
+// read reads one reply to a GET.
 func (r *rig) read(b *bufio.Reader) (*nethttp.Response, string) {
 	r.Helper()
 	resp, err := nethttp.ReadResponse(b, nil)

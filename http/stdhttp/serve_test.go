@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// What a handler sees and what its client gets is the same as with net/http's own server.
+// A handler sees, and its client gets, the same as with net/http's own server.
 func TestSameAsNetHTTP(t *testing.T) {
 	x := nethttp.NewServeMux()
 	x.HandleFunc("/request/{id}", func(w nethttp.ResponseWriter, r *nethttp.Request) {
@@ -283,6 +283,7 @@ func TestARequestWhoseClientHasGoneLeavesTheQueue(t *testing.T) {
 }
 
 func TestShutdownWaitsForHandlers(t *testing.T) {
+	t.Parallel() // it waits for peers that do not close
 	started, let := make(chan struct{}, 2), make(chan struct{})
 	both(t, nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		started <- struct{}{}

@@ -12,16 +12,19 @@ import (
 // A writer is the ResponseWriter of one request.
 type writer struct {
 	x  *exchange
-	mu sync.Mutex // keeps what a handler starts on other goroutines from doing harm here; it is held while a Write waits
+	mu sync.Mutex // for handlers that write on several goroutines; it is held while a Write waits
 
 	header  nethttp.Header // the handler's
 	head    nethttp.Header // as it was at WriteHeader
 	status  int            // 0 before WriteHeader
 	length  int64          // what the handler declared, or -1
 	written int64
-	room    *[]byte // of buffers; what is gathered
+	buf     *[]byte // of buffers; the bytes that are gathered
 	begun   bool    // the head is on its way
 	done    bool
+	why     error // of done, when the handler has not returned
+
+	hijacked bool
 }
 
 func newWriter(x *exchange) *writer {
@@ -30,7 +33,8 @@ func newWriter(x *exchange) *writer {
 
 func (w *writer) Header() nethttp.Header { return w.header }
 
-// WriteHeader takes the status and the fields of the answer. An interim status is sent at once, and another may follow.
+// WriteHeader takes the status and the fields of the reply. An interim status is sent at once, and
+// another may follow.
 func (w *writer) WriteHeader(status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,15 +62,17 @@ func (w *writer) writeHeader(status int) {
 	}
 }
 
-// hasBody reports whether the status allows a body (RFC 9110 6.4.1, and 15.3.6 for 205, where net/http is lenient).
+// hasBody reports whether the status allows a body (RFC 9110 6.4.1, and 15.3.6 for 205, where
+// net/http is lenient).
 func (w *writer) hasBody() bool {
 	return w.status >= 200 && w.status != 204 && w.status != 205 && w.status != 304
 }
 
 func (w *writer) isHead() bool { return w.x.request.Method == "HEAD" }
 
-// Write waits while the client has not read what was written before. It returns http.ErrBodyNotAllowed,
-// http.ErrContentLength, ErrConnection, wrapped, or os.ErrDeadlineExceeded, wrapped.
+// Write waits while the client has not read what was written before. It returns
+// http.ErrBodyNotAllowed, http.ErrContentLength, ErrBusy, or an error that wraps ErrConnection or
+// os.ErrDeadlineExceeded.
 func (w *writer) Write(p []byte) (int, error) { return write(w, p) }
 
 // WriteString is Write for a string.
@@ -76,7 +82,7 @@ func write[T []byte | string](w *writer, p T) (n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.done {
-		return 0, errFinished
+		return 0, w.refusal()
 	}
 	if w.status == 0 {
 		w.writeHeader(nethttp.StatusOK)
@@ -90,12 +96,12 @@ func write[T []byte | string](w *writer, p T) (n int, err error) {
 		return 0, nethttp.ErrContentLength
 	}
 	for n < len(p) {
-		if w.room == nil {
-			w.room = buffers.Get().(*[]byte)
+		if w.buf == nil {
+			w.buf = buffers.Get().(*[]byte)
 		}
-		b := *w.room
+		b := *w.buf
 		k := copy(b[len(b):cap(b)], p[n:])
-		*w.room = b[:len(b)+k]
+		*w.buf = b[:len(b)+k]
 		n += k
 		w.written += int64(k)
 		if len(b)+k == cap(b) && n < len(p) || w.begun && len(b)+k == cap(b) {
@@ -107,7 +113,7 @@ func write[T []byte | string](w *writer, p T) (n int, err error) {
 	return n, nil
 }
 
-// push sends what is gathered, and before that the head.
+// push sends the gathered bytes, and before them the head.
 func (w *writer) push() error {
 	if !w.begun {
 		s := step{kind: stepBegin, status: w.status, fields: w.fields(), length: w.length, hasBody: w.hasBody()}
@@ -116,11 +122,11 @@ func (w *writer) push() error {
 		}
 		w.begun = true
 	}
-	s := step{kind: stepData, room: w.room}
-	if w.room == nil {
+	s := step{kind: stepData, buf: w.buf}
+	if w.buf == nil {
 		return nil
 	}
-	s.data, w.room = *w.room, nil
+	s.data, w.buf = *w.buf, nil
 	if w.isHead() {
 		s.release()
 		return w.x.alive()
@@ -128,16 +134,17 @@ func (w *writer) push() error {
 	return w.x.add(s)
 }
 
-// fields is the head of the answer, with a Content-Type guessed from what is gathered if there has to be one.
+// fields is the head of the reply. If a Content-Type is missing and needed, it is guessed from the
+// gathered bytes.
 func (w *writer) fields() []field {
 	_, typed := w.head["Content-Type"]
-	if !typed && w.room != nil && len(*w.room) > 0 && w.head.Get("Content-Encoding") == "" {
-		w.head.Set("Content-Type", nethttp.DetectContentType(*w.room))
+	if !typed && w.buf != nil && len(*w.buf) > 0 && w.head.Get("Content-Encoding") == "" {
+		w.head.Set("Content-Type", nethttp.DetectContentType(*w.buf))
 	}
 	return w.fieldsOf(w.head)
 }
 
-// fieldsOf lists h, without what goes behind the body.
+// fieldsOf lists h without the trailers.
 func (w *writer) fieldsOf(h nethttp.Header) []field {
 	list := make([]field, 0, len(h))
 	for name, values := range h {
@@ -154,12 +161,16 @@ func (w *writer) fieldsOf(h nethttp.Header) []field {
 // Flush is FlushError without the error.
 func (w *writer) Flush() { w.FlushError() }
 
-// FlushError sends what was written so far.
+// FlushError sends what was written so far. It returns ErrBusy, and the errors of Write.
 func (w *writer) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.done {
-		return errFinished
+		return w.refusal()
+	}
+	if !w.x.h.yield(w.x, streaming) {
+		w.refuse()
+		return ErrBusy
 	}
 	if w.status == 0 {
 		w.writeHeader(nethttp.StatusOK)
@@ -167,49 +178,102 @@ func (w *writer) FlushError() error {
 	return w.push()
 }
 
-// SetReadDeadline has reads of the body fail from t on; the zero time is never.
+// refusal is the error of methods that are called after the reply has ended.
+func (w *writer) refusal() error {
+	switch {
+	case w.hijacked:
+		return nethttp.ErrHijacked
+	case w.why != nil:
+		return w.why
+	}
+	return errFinished
+}
+
+// refuse ends a reply that would be one stream too many: with 503, or a cut if it has begun.
+func (w *writer) refuse() {
+	w.done, w.why = true, ErrBusy
+	w.drop()
+	if w.begun {
+		w.x.add(step{kind: stepCut})
+	} else {
+		w.x.add(step{kind: stepWhole, status: 503, fields: []field{{"Retry-After", "1"}}})
+	}
+	w.x.cancel()
+}
+
+// drop forgets the gathered bytes.
+func (w *writer) drop() {
+	if w.buf != nil {
+		*w.buf = (*w.buf)[:0]
+		buffers.Put(w.buf)
+		w.buf = nil
+	}
+}
+
+// SetReadDeadline makes reads of the body fail from t on; the zero time is never.
 func (w *writer) SetReadDeadline(t time.Time) error {
 	w.x.mu.Lock()
 	defer w.x.mu.Unlock()
-	w.x.readBy.at(w.x, t)
+	w.x.readBy.at(&w.x.changed, t)
 	return nil
 }
 
-// SetWriteDeadline has Writes that wait for the client fail from t on, and then the answer is cut; the zero time is never.
+// SetWriteDeadline makes Writes that wait for the client fail from t on, and the reply is then cut;
+// the zero time is never.
 func (w *writer) SetWriteDeadline(t time.Time) error {
 	w.x.mu.Lock()
 	defer w.x.mu.Unlock()
-	w.x.writeBy.at(w.x, t)
+	w.x.writeBy.at(&w.x.changed, t)
 	return nil
 }
 
-// EnableFullDuplex does nothing: a body may always be read while the answer is written.
+// CloseNotify returns a channel that gets true when the client has gone. New programs use the
+// request's context.
+func (w *writer) CloseNotify() <-chan bool { return w.x.closeNotify() }
+
+// EnableFullDuplex does nothing: a body may always be read while the reply is written.
 func (w *writer) EnableFullDuplex() error { return nil }
 
-// finish completes the answer when the handler has returned.
+// finish completes the reply when the handler has returned.
 func (w *writer) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.done {
+		return
+	}
 	if w.status == 0 {
 		w.writeHeader(nethttp.StatusOK)
 	}
 	w.done = true
 	switch {
 	case w.length >= 0 && w.written < w.length && w.hasBody() && !w.isHead():
-		w.x.add(step{kind: stepCut}) // the answer would be shorter than it says
-	case w.begun || w.isHead() && w.hasBody() && (w.length >= 0 || w.written == 0):
+		w.x.add(step{kind: stepCut}) // the reply would be shorter than it says
+	case w.begun || w.hasTrailers() || w.isHead() && w.hasBody() && (w.length >= 0 || w.written == 0):
 		if w.push() != nil || w.x.add(step{kind: stepEnd, fields: w.trailers()}) != nil {
 			w.x.add(step{kind: stepCut})
 		}
 	default:
-		s := step{kind: stepWhole, status: w.status, fields: w.fields(), room: w.room}
-		if w.room != nil {
-			s.data, w.room = *w.room, nil
+		s := step{kind: stepWhole, status: w.status, fields: w.fields(), buf: w.buf}
+		if w.buf != nil {
+			s.data, w.buf = *w.buf, nil
 		}
 		if w.x.add(s) != nil {
 			w.x.add(step{kind: stepCut})
 		}
 	}
+}
+
+// hasTrailers reports whether the body has to be chunked because trailers follow it.
+func (w *writer) hasTrailers() bool {
+	if w.length >= 0 || !w.hasBody() || w.x.request.ProtoMinor == 0 {
+		return false
+	}
+	for name := range w.header {
+		if strings.HasPrefix(name, nethttp.TrailerPrefix) {
+			return true
+		}
+	}
+	return len(w.head["Trailer"]) > 0
 }
 
 // trailers are the fields that the handler announced in Trailer, or set with http.TrailerPrefix.
@@ -232,10 +296,14 @@ func (w *writer) trailers() (list []field) {
 	return list
 }
 
-// cut ends an answer that must not look complete.
+// cut ends a reply that must not look complete.
 func (w *writer) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.done {
+		return
+	}
 	w.done = true
+	w.drop()
 	w.x.add(step{kind: stepCut})
 }

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package conn
-
-// unixBacklogRefuses says whether a full backlog gives ECONNREFUSED, which cannot be told from a stale socket.
-const unixBacklogRefuses = true
