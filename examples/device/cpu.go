@@ -42,8 +42,9 @@ func (s *sampler) readCPU() (*CPU, error) {
 	return out, nil
 }
 
-// used is the percentage of time not idle between two readings; nil when the processor's clock stood still. Single counters
-// do run backwards now and then, iowait above all (proc(5) says so): they count as unchanged. Guest time is part of User.
+// used is the percentage of time not idle between two readings; nil when the processor's clock
+// stood still. Single counters do run backwards now and then, iowait above all (proc(5) says so):
+// they count as unchanged. Guest time is part of User.
 func used(was, is procfs.CPUStat) *float64 {
 	grown := func(was, is float64) float64 { return max(0, is-was) }
 	idle := grown(was.Idle, is.Idle) + grown(was.Iowait, is.Iowait)

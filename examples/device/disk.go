@@ -12,15 +12,16 @@ const maxDisks = 8
 // usage is a file system's size in bytes.
 type usage struct{ total, free, avail uint64 }
 
-// kept are the file systems that hold a device's data. Network file systems are left out on purpose: statfs on a dead
-// server blocks, and with it the sampler.
+// kept are the file systems that hold a device's data. Network file systems are left out on
+// purpose: statfs on a dead server blocks, and with it the sampler.
 var kept = map[string]bool{
 	"bcachefs": true, "btrfs": true, "exfat": true, "ext2": true, "ext3": true, "ext4": true, "f2fs": true,
 	"jffs2": true, "jfs": true, "ntfs3": true, "overlay": true, "reiserfs": true, "squashfs": true, "ubifs": true,
 	"vfat": true, "xfs": true, "yaffs2": true, "zfs": true, "erofs": true,
 }
 
-// disks measures the root file system and those of the kept kinds, each device once, at its shortest mount point.
+// disks measures the root file system and those of the kept kinds, each device once, at its
+// shortest mount point.
 func (s *sampler) disks() ([]Disk, error) {
 	var out []Disk
 	seen := map[string]bool{}

@@ -9,17 +9,19 @@ const (
 	historyCount = int(historySpan / historyStep)
 )
 
-// A history holds the figures that the charts draw, so that a page opened now starts with the last minutes and not with
-// an empty grid. It belongs to the sampler's goroutine.
+// A history holds the figures that the charts draw, so that a page opened now starts with the last
+// minutes and not with an empty grid. shared has its lock.
 type history struct {
 	points []point
 	last   int64 // time of the newest point in ms
 }
 
-// A point is [time in ms, CPU %, memory %, load, received B/s, sent B/s, hottest °C]; null where unknown.
+// A point is [time in ms, CPU %, memory %, load, received B/s, sent B/s, hottest °C]; null where
+// unknown.
 type point [7]*float64
 
-// add keeps s, unless the newest point is younger than historyStep: a short sample interval does not shorten the past.
+// add keeps s, unless the newest point is younger than historyStep: a short sample interval does
+// not shorten the past.
 func (h *history) add(s *Sample) {
 	// A tenth off, as the timer that paces the samples is not exact.
 	if gap := s.Time - h.last; len(h.points) > 0 && gap >= 0 && gap < historyStep.Milliseconds()*9/10 {

@@ -11,15 +11,16 @@ import (
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// Two goroutines share the device, and no lock: the loop's owns loopSide, the sampler's owns samplerSide. What the sampler has to
-// say goes to the loop with Manager.Do and from there, on a topic of the hub, to the pages; the sampler hears of a new
-// setting through device.orders.
+// The sampler's goroutine owns samplerSide. What it has to say goes to the pages on a topic of the
+// hub; it hears of a new setting through device.orders. What the loops and the sampler share has a
+// lock: shared.
 
-// The topics.
+// The topics, besides changes.
 const (
-	samples  = "sample" // of which a new page gets the latest, and so does, of those that wait for it, one that is slow
-	settings = "state"
-	logLines = "log"
+	greetings = "hello"
+	samples   = "sample" // a new page gets the latest one, and so does a slow page
+	settings  = "state"
+	logLines  = "log"
 )
 
 // An order is a setting that a page has asked for, checked already.
@@ -40,7 +41,8 @@ type samplerSide struct {
 	statsTime time.Time
 }
 
-// firstSample is soon after the start: rates need two readings, and nobody wants to look at an empty page.
+// firstSample is soon after the start: rates need two readings, and a user should not have to look
+// at an empty page.
 const firstSample = 250 * time.Millisecond
 
 // run samples until ctx is done or the manager is closed.
@@ -70,7 +72,8 @@ func (s *samplerSide) run(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			// The loop's queue is full: this sample is lost, the next one may do better. The log lines wait.
+			// The loop's queue is full: this sample is lost, the next one may do better. The log
+			// lines wait.
 			s.log.Error("the loop does not keep up", "why", err)
 		}
 	}
@@ -85,62 +88,77 @@ func (s *samplerSide) publishSample(ctx context.Context) error {
 		return err
 	}
 	sample.Loop = loop
+	s.shared.Lock()
+	sample.Clock = s.shared.clock
+	s.shared.Unlock()
 	text, err := json.Marshal(sample)
 	if err != nil {
 		return fmt.Errorf("device: encode the sample: %w", err)
 	}
-	// On the loop: a page that is opened meanwhile has the sample in its history, or gets it live.
-	return s.m.Do(func() {
-		s.loop.history.add(sample)
-		s.say(samples, text)
-	})
+	// A page that is opened meanwhile is greeted with the sample, or gets it live.
+	s.shared.Lock()
+	defer s.shared.Unlock()
+	s.shared.history.add(sample)
+	s.shared.latest = text
+	s.say(samples, text)
+	return nil
 }
 
-// say publishes text on the loop.
+// say publishes text.
 func (d *device) say(topic string, text []byte) {
 	if _, err := d.hub.Publish(topic, text); err != nil && !errors.Is(err, broadcast.ErrClosed) {
 		d.log.Error("the pages could not be told", "topic", topic, "why", err)
 	}
 }
 
-// loopStats asks the loop for its figures.
-func (s *samplerSide) loopStats(ctx context.Context) (*Loop, error) {
-	type answer struct {
-		mgr.Stats
-		pages int
+// figures returns the Stats of the loops.
+func (s *samplerSide) figures(ctx context.Context) (mgr.Stats, error) {
+	if l, ok := s.m.(*mgr.Loops); ok {
+		return l.Stats(), nil
 	}
-	answers := make(chan answer, 1)
-	if err := s.m.Do(func() { answers <- answer{s.m.Stats(), s.loop.pages} }); err != nil {
-		return nil, err
+	m := s.m.Managers()[0]
+	answers := make(chan mgr.Stats, 1)
+	if err := m.Do(func() { answers <- m.Stats() }); err != nil {
+		return mgr.Stats{}, err
 	}
-	var is answer
 	select {
-	case is = <-answers:
+	case is := <-answers:
+		return is, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return mgr.Stats{}, ctx.Err()
+	}
+}
+
+// loopStats makes what the pages show of the loops.
+func (s *samplerSide) loopStats(ctx context.Context) (*Loop, error) {
+	is, err := s.figures(ctx)
+	if err != nil {
+		return nil, err
 	}
 	now, elapsed := time.Now(), 0.0
 	if !s.statsTime.IsZero() {
 		elapsed = now.Sub(s.statsTime).Seconds()
 	}
 	was := s.stats
-	s.stats, s.statsTime = is.Stats, now
-	return &Loop{Poller: s.m.Poller(), Connections: is.Conns, Pages: is.pages, Accepts: is.Accepts,
+	s.stats, s.statsTime = is, now
+	return &Loop{Poller: s.m.Poller(), Connections: is.Conns, Pages: int(s.shared.pages.Load()), Accepts: is.Accepts,
 		TurnRate: rate(was.Turns, is.Turns, elapsed), EventRate: rate(was.Events, is.Events, elapsed),
 		InRate: rate(was.BytesIn, is.BytesIn, elapsed), OutRate: rate(was.BytesOut, is.BytesOut, elapsed),
 		In: is.BytesIn, Out: is.BytesOut}, nil
 }
 
-// publishLog sends the pages what was logged since the last time.
+// publishLog sends the pages what was logged since the last time. A page that is greeted before has
+// some of it already: the numbers tell.
 func (s *samplerSide) publishLog() error {
+	s.shared.Lock()
+	defer s.shared.Unlock()
 	lines := s.ring.since(s.sent)
 	if len(lines) == 0 {
 		return nil
 	}
 	text, err := json.Marshal(struct {
-		Type  string `json:"type"`
 		Lines []Line `json:"lines"`
-	}{"log", lines})
+	}{lines})
 	if err == nil {
 		_, err = s.hub.Publish(logLines, text)
 	}
@@ -160,16 +178,16 @@ func (s *samplerSide) setInterval(o order) error {
 	}
 	s.log.Info("sample interval set", "interval", s.state.interval(), "by", o.from)
 	text, err := json.Marshal(struct {
-		Type     string `json:"type"`
 		Interval int64  `json:"interval"`
 		Saved    bool   `json:"saved"`
 		Warning  string `json:"warning,omitempty"`
-	}{"state", o.interval, warning == "", warning})
+	}{o.interval, warning == "", warning})
 	if err != nil {
 		return fmt.Errorf("device: encode: %w", err)
 	}
-	return s.m.Do(func() {
-		s.loop.interval = o.interval
-		s.say(settings, text)
-	})
+	s.shared.Lock()
+	defer s.shared.Unlock()
+	s.shared.interval = o.interval
+	s.say(settings, text)
+	return nil
 }

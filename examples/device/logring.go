@@ -14,7 +14,8 @@ const (
 	maxLine  = 1024 // bytes of one line's text; the rest is cut
 )
 
-// A Line is one log record as the page shows it. Seq counts from 1 and never repeats while the program runs.
+// A Line is one log record as the page shows it. Seq counts from 1 and never repeats while the
+// program runs.
 type Line struct {
 	Seq   uint64 `json:"seq"`
 	Time  int64  `json:"time"` // Unix time in ms
@@ -22,7 +23,8 @@ type Line struct {
 	Text  string `json:"text"`
 }
 
-// A logRing keeps the last maxLines lines. Safe for concurrent use, the loop included: it never waits.
+// A logRing keeps the last maxLines lines. Safe for concurrent use, the loop included: it never
+// waits.
 type logRing struct {
 	// grown gets a value after lines were added; many additions may share one.
 	grown chan struct{}
@@ -46,7 +48,7 @@ func (r *logRing) add(l Line) {
 	}
 }
 
-// since returns the lines behind line seq that are still kept, oldest first.
+// since returns the lines after line seq that are still kept, oldest first.
 func (r *logRing) since(seq uint64) []Line {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +69,7 @@ type ringHandler struct {
 	ring   *logRing
 	next   slog.Handler
 	attrs  string // of WithAttrs, ready to append
-	prefix string // of WithGroup, with a dot behind each name
+	prefix string // of WithGroup, with a dot after each name
 }
 
 func (h *ringHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }

@@ -1,16 +1,29 @@
-// Command device is a firmware-style dashboard in one binary: it measures the machine it runs on and shows the figures on
-// a web page, live over WebSocket. The page is embedded; `CGO_ENABLED=0 go build` makes the binary static.
+// Command device is a firmware-style dashboard in one binary: it measures the machine it runs on
+// and shows the figures on a web page, live over WebSocket. The page is embedded; `CGO_ENABLED=0 go
+// build` makes the binary static.
 //
-//	go run ./examples/device [-listen 127.0.0.1:8080] [-poller auto|epoll|select] [-state FILE]
+//	go run ./examples/device [-listen 127.0.0.1:8080] [-poller auto|epoll|select] [-loops N] [-state FILE]
+//		[-host NAME] [-origin ORIGIN] [-trusted-proxy NETWORK] [-max-per-address N]
+//		[-tls DIR | -tls-cert FILE -tls-key FILE] [-ntp udp://HOST:123]...
 //
-// The sampler has a goroutine of its own, since statfs(2) and fsync(2) may wait for a disk. It encodes each sample once and
-// hands it to the loop, through its socketpair, where package broadcast gives it to all pages: a new page gets the latest one,
-// and so does one that is too slow for all of them. The figures that belong to the loop are asked for with Manager.Do; what the
-// pages want goes the other way through a channel. See hub.go.
+// With -tls it speaks HTTPS, with a certificate that it makes at its first start and keeps in DIR.
+// Browsers warn of that: the fingerprint, which it logs, tells the user that it is the right one.
 //
-// The sample interval, which any page can set, is kept in FILE: by default $XDG_STATE_HOME/mangusta/device.json, which is
-// ~/.local/state/mangusta/device.json where the variable is not set, and mangusta-device.json in the temporary directory
-// where there is no home directory. A device gives it a path on its writable partition.
+// The sampler has a goroutine of its own, since statfs(2) and fsync(2) may wait for a disk. It
+// encodes each sample once and hands it to the loop, through its socketpair, where package
+// broadcast gives it to all pages: a new page gets the latest one, and so does one that is too slow
+// for all of them. The figures that belong to the loop are asked for with Manager.Do; what the
+// pages want goes the other way through a channel. See hub.go. The page subscribes with
+// mangusta.js, and asks for a setting with POST.
+//
+// Changes of interfaces, addresses and routes come from the kernel by a netlink socket, and the
+// time from a server by UDP (-ntp): both are connections of the first loop. Neither changes
+// anything.
+//
+// The sample interval, which any page can set, is kept in FILE: by default
+// $XDG_STATE_HOME/mangusta/device.json, which is ~/.local/state/mangusta/device.json where the
+// variable is not set, and mangusta-device.json in the temporary directory where there is no home
+// directory. A device gives it a path on its writable partition.
 package main
 
 import (
@@ -22,12 +35,19 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/seed4930a636/mangusta/examples/internal/certs"
+	common "github.com/seed4930a636/mangusta/examples/internal/program"
 )
 
 // config is what the command line says, and for tests where the machine's figures are.
 type config struct {
 	listen, poller, state string
 	proc, sys             string
+	perAddr, loops        int
+	ntp                   []string
+	web                   common.Web
+	tls                   *certs.Flags
 }
 
 func main() {
@@ -66,8 +86,16 @@ func parseFlags(args []string, errOut io.Writer) (config, error) {
 	f.SetOutput(errOut)
 	f.StringVar(&cfg.listen, "listen", "tcp://127.0.0.1:8080",
 		"`address`: HOST:PORT, tcp://HOST:PORT or unix:///PATH; no host is all of them")
+	cfg.web.Register(f)
+	cfg.tls = certs.RegisterOwn(f)
+	f.IntVar(&cfg.perAddr, "max-per-address", 64, "`connections` that one address may have, if it is none of -trusted-proxy; 0 is no limit")
 	f.StringVar(&cfg.poller, "poller", "auto", "auto, epoll or select")
 	f.StringVar(&cfg.state, "state", defaultStatePath(), "`file` that keeps the sample interval; another file found there becomes FILE.bad")
+	f.Func("ntp", "`URL` of a time server, udp://HOST:123; may be given several times. The page shows how far the clock is off", func(url string) error {
+		cfg.ntp = append(cfg.ntp, url)
+		return nil
+	})
+	loops := common.LoopsFlag(f)
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return cfg, err
@@ -78,5 +106,6 @@ func parseFlags(args []string, errOut io.Writer) (config, error) {
 		fmt.Fprintf(errOut, "device: unexpected argument %q\n", f.Arg(0))
 		return cfg, errUsage
 	}
+	cfg.loops = *loops
 	return cfg, nil
 }

@@ -13,7 +13,8 @@ import (
 // maxInterfaces keeps the document small on machines with one veth for each container.
 const maxInterfaces = 32
 
-// systemNICs asks the kernel, which answers over netlink what the SIOCGIF ioctls would, IPv6 included.
+// systemNICs asks the kernel, which answers over netlink what the SIOCGIF ioctls would, IPv6
+// included.
 func systemNICs() ([]nic, error) {
 	list, err := net.Interfaces()
 	if err != nil {
@@ -34,7 +35,8 @@ func systemNICs() ([]nic, error) {
 	return out, nil
 }
 
-// interfaces joins what the kernel says of each interface with its counters from /proc/net/dev. Either may be missing.
+// interfaces joins what the kernel says of each interface with its counters from /proc/net/dev.
+// Either may be missing.
 func (s *sampler) interfaces(elapsed float64) ([]Interface, *Traffic, error) {
 	was := s.dev
 	s.dev = nil
@@ -119,7 +121,7 @@ func namesOnly(dev procfs.NetDev) []nic {
 	return out
 }
 
-// sortNICs puts what is up first and loopback behind the rest of its kind.
+// sortNICs puts interfaces that are up first and loopback after the rest of its kind.
 func sortNICs(nics []nic) {
 	weight := func(n nic) int {
 		w := 0

@@ -3,12 +3,16 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +102,7 @@ type page struct {
 
 func (p *program) open() *page {
 	p.t.Helper()
-	c, early, _, err := ws.Dial(context.Background(), strings.Replace(p.url, "http", "ws", 1)+"ws")
+	c, early, _, err := ws.Dial(context.Background(), strings.Replace(p.url, "http", "ws", 1)+"hub")
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -111,42 +115,99 @@ func (p *program) open() *page {
 			io.Writer
 		}{early, c}
 	}
+	if err := wsutil.WriteClientText(c, []byte(`{"subscribe":{"hello":null,"sample":null,"state":null,"net":null,"log":null}}`)); err != nil {
+		p.t.Fatal(err)
+	}
 	return pg
 }
 
-func (pg *page) send(text string) {
-	pg.t.Helper()
-	if err := wsutil.WriteClientText(pg.conn, []byte(text)); err != nil {
-		pg.t.Fatal(err)
+// set asks for an interval, as a page does, and returns the status and the error of the reply.
+func (p *program) set(text string) (status int, why string) {
+	p.t.Helper()
+	reply, err := http.Post(p.url+"interval", "text/plain", strings.NewReader(text))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	var doc struct{ Error string }
+	if reply.StatusCode != 202 {
+		if err := json.NewDecoder(reply.Body).Decode(&doc); err != nil {
+			p.t.Fatalf("%s: %v", reply.Status, err)
+		}
+	}
+	return reply.StatusCode, doc.Error
+}
+
+// mustSet is set for an interval that the device takes.
+func (p *program) mustSet(text string) {
+	p.t.Helper()
+	if status, why := p.set(text); status != 202 {
+		p.t.Fatalf("%s: %d, %s", text, status, why)
 	}
 }
 
-// want reads on to the next document of that type, which ok, when it is not nil, agrees with.
-func (pg *page) want(kind string, ok func(doc map[string]any) bool) map[string]any {
+// want reads on to the next document of that topic, which ok, when it is not nil, agrees with.
+func (pg *page) want(topic string, ok func(doc map[string]any) bool) map[string]any {
 	pg.t.Helper()
 	for {
-		if doc := pg.next(); doc["type"] == kind && (ok == nil || ok(doc)) {
+		if of, doc := pg.next(); of == topic && (ok == nil || ok(doc)) {
 			return doc
 		}
 	}
 }
 
-func (pg *page) next() map[string]any {
+// next returns the next document. The topic of what the Door itself says is "".
+func (pg *page) next() (topic string, doc map[string]any) {
 	pg.t.Helper()
 	text, err := wsutil.ReadServerText(pg.in)
 	if err != nil {
 		pg.t.Fatalf("waiting for a document: %v", err)
 	}
-	var doc map[string]any
-	if err := json.Unmarshal(text, &doc); err != nil {
+	var m struct {
+		Topic string
+		Data  map[string]any
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
 		pg.t.Fatalf("%v in %s", err, text)
 	}
-	return doc
+	return m.Topic, m.Data
 }
 
-// eachPoller runs a test under both back ends.
-func eachPoller(t *testing.T, f func(t *testing.T, poller string)) {
-	for _, poller := range []string{"epoll", "select"} {
-		t.Run(poller, func(t *testing.T) { f(t, poller) })
+// With -tls the device makes a certificate at its first start, which the page and its WebSocket
+// use.
+func TestOwnCertificate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tls")
+	p := start(t, "-listen", "127.0.0.1:0", "-state", filepath.Join(t.TempDir(), "s"), "-tls", dir)
+	if !strings.HasPrefix(p.url, "https://127.0.0.1:") {
+		t.Fatalf("it is at %s", p.url)
 	}
+	pem, err := os.ReadFile(filepath.Join(dir, "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	config := &tls.Config{RootCAs: roots}
+	k := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: patience}
+	defer k.CloseIdleConnections()
+	reply, err := k.Get(p.url)
+	if err != nil || reply.StatusCode != 200 {
+		t.Fatal(reply, err)
+	}
+	reply.Body.Close()
+	if reply, err = k.Get(p.url + "metrics"); err != nil {
+		t.Fatal(err)
+	}
+	handshakes := regexp.MustCompile(`\nmangusta_tls_handshakes_total\{version="1.3"\} [1-9]`)
+	figures, err := io.ReadAll(reply.Body)
+	reply.Body.Close()
+	if err != nil || !handshakes.Match(figures) {
+		t.Errorf("the figures of TLS: %v\n%s", err, figures)
+	}
+	d := ws.Dialer{TLSConfig: config}
+	c, _, _, err := d.Dial(context.Background(), strings.Replace(p.url, "http", "ws", 1)+"hub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
 }

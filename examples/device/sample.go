@@ -1,9 +1,9 @@
 package main
 
-// A Sample is what the device knows about itself at one moment. It reaches the page as one JSON document:
+// A Sample is what the device knows about itself at one moment. It reaches the page as one JSON
+// document, on the topic "sample":
 //
 //	{
-//	  "type": "sample",
 //	  "time": 1763874000123,              Unix time in ms
 //	  "interval": 1000,                   ms from one sample to the next
 //	  "uptime": 93784.2,                  s
@@ -23,9 +23,10 @@ package main
 //	      "in_rate": 0, "out_rate": 2100, "in": 5210, "out": 998012}                             bytes, bytes/s, 1/s
 //	}
 //
-// What this machine cannot tell is null, at any level, and shows as "n/a".
+// "clock" is what the time server of -ntp says, null before it does: see clock.go.
+//
+// A figure that this machine cannot tell is null, at any level, and shows as "n/a".
 type Sample struct {
-	Type       string      `json:"type"`
 	Time       int64       `json:"time"`
 	Interval   int64       `json:"interval"`
 	Uptime     *float64    `json:"uptime"`
@@ -38,6 +39,7 @@ type Sample struct {
 	Sensors    []Sensor    `json:"sensors"`
 	Process    *Process    `json:"process"`
 	Loop       *Loop       `json:"loop"`
+	Clock      *Clock      `json:"clock"`
 }
 
 // CPU is the time not spent idle since the sample before, in percent.
@@ -87,7 +89,8 @@ type Interface struct {
 	Drops     *uint64  `json:"drops"`
 }
 
-// Traffic is the sum of the rates of the interfaces that are hardware, in bytes/s; where none is, of all but loopback.
+// Traffic is the sum of the rates of the interfaces that are hardware, in bytes/s; where none is,
+// of all but loopback.
 type Traffic struct {
 	Rx float64 `json:"rx"`
 	Tx float64 `json:"tx"`

@@ -11,8 +11,9 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// A sampler reads the machine. Each source stands alone: one that is missing, malformed or even makes its reader panic
-// leaves its own figures null and the others whole. Not safe for concurrent use: one goroutine owns it.
+// A sampler reads the machine. Each source stands alone: one that is missing, malformed or even
+// makes its reader panic leaves its own figures null and the others whole. Not safe for concurrent
+// use: one goroutine owns it.
 type sampler struct {
 	proc, sys string // mount points, or a made-up tree in tests
 	nics      func() ([]nic, error)
@@ -34,7 +35,7 @@ var errFirst = errors.New("the first of two readings")
 
 // sample reads everything once. Rates are means since the call before, so the first call has none.
 func (s *sampler) sample(now time.Time) *Sample {
-	out := &Sample{Type: "sample", Time: now.UnixMilli()}
+	out := &Sample{Time: now.UnixMilli()}
 	elapsed := 0.0
 	if !s.last.IsZero() {
 		elapsed = now.Sub(s.last).Seconds()
@@ -68,8 +69,8 @@ func (s *sampler) try(name string, read func() error) {
 	}
 }
 
-// guard makes a panic of a reader an error: vendor kernels put surprising text into /proc, and a dashboard that is
-// there to show what is wrong must outlive it.
+// guard makes a panic of a reader an error: vendor kernels put surprising text into /proc, and a
+// dashboard that is there to show what is wrong must outlive it.
 func guard(read func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -88,7 +89,8 @@ type nic struct {
 	addrs []string
 }
 
-// rate is the growth of a counter per second; nil when there is no interval or the counter went back.
+// rate is the growth of a counter per second; nil when there is no interval or the counter went
+// back.
 func rate(was, is uint64, elapsed float64) *float64 {
 	if elapsed <= 0 || is < was {
 		return nil

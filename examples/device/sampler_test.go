@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// machine is a made-up one: a tree of files in place of /proc and /sys, and answers in place of system calls.
+// machine is a made-up one: a tree of files in place of /proc and /sys, and answers in place of
+// system calls.
 type machine struct {
 	*sampler
 	t    *testing.T
@@ -88,7 +89,8 @@ func (m *machine) remove(name string) {
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// second reads twice, two seconds apart, with the counters moved on in between, and returns the second sample.
+// second reads twice, two seconds apart, with the counters moved on in between, and returns the
+// second sample.
 func (m *machine) second() *Sample {
 	m.sample(noon)
 	m.put("proc/stat", "cpu  240 0 120 840 0 0 0 0 0 0\ncpu0 140 0 70 390 0 0 0 0 0 0\ncpu1 100 0 50 450 0 0 0 0 0 0\nbtime 1700000000\n")
@@ -117,7 +119,7 @@ func TestSampleOfAWholeMachine(t *testing.T) {
 	for line := range strings.Lines(got) {
 		compact.WriteString(strings.TrimSpace(line))
 	}
-	const want = `{"type": "sample","time": 1767355202000,"interval": 0,"uptime": 93784.3,"load": [0.5,0.25,0.1],` +
+	const want = `{"time": 1767355202000,"interval": 0,"uptime": 93784.3,"load": [0.5,0.25,0.1],` +
 		`"cpu": {"total": 30,"cores": [{"id": 0,"used": 60},{"id": 1,"used": 0}]},` +
 		`"memory": {"total": 1024000,"used": 409600,"cache": 440320,"swap_total": 204800,"swap_used": 51200},` +
 		`"disks": [{"path": "/","fs": "ext4","total": 1000,"used": 600,"free": 300,"ro": false},` +
@@ -129,7 +131,7 @@ func TestSampleOfAWholeMachine(t *testing.T) {
 		`{"name": "eth1","index": 3,"flags": null,"mac": "","mtu": 1500,"addresses": [],` +
 		`"rx": null,"tx": null,"rx_rate": null,"tx_rate": null,"errors": null,"drops": null}],` +
 		`"traffic": {"rx": 1500,"tx": 250},"sensors": [{"name": "cpu-thermal","celsius": 48.3}],` +
-		`"process": {"pid": 77,"rss": 2500,"cpu": 1,"threads": 6,"fds": 2,"goroutines": 5},"loop": null}`
+		`"process": {"pid": 77,"rss": 2500,"cpu": 1,"threads": 6,"fds": 2,"goroutines": 5},"loop": null,"clock": null}`
 	if compact.String() != want {
 		t.Errorf("sample is\n%s\nwant\n%s", compact.String(), want)
 	}
@@ -158,7 +160,7 @@ func TestMissingFilesAreNull(t *testing.T) {
 			m.sample(noon)
 			m.remove(tt.remove)
 			s := m.sample(noon.Add(time.Second))
-			want := map[string]bool{"loop": true}
+			want := map[string]bool{"loop": true, "clock": true}
 			for _, name := range tt.null {
 				want[name] = true
 			}
@@ -175,19 +177,20 @@ func TestMissingFilesAreNull(t *testing.T) {
 	}
 }
 
-// What a broken kernel may write must neither crash the sampler nor make a document that JSON cannot hold.
+// The output of a broken kernel must neither crash the sampler nor make a document that JSON cannot
+// hold.
 func TestMalformedFilesNeverCrash(t *testing.T) {
 	texts := []string{"", "\n", "\x00\xff", "cpu", "cpu  1\ncpu0\n", "cpu  a b c\n", "NaN NaN NaN\n", "Inf -Inf 1e999\n", "-1 -1 -1\n",
 		"MemTotal:\n", "MemTotal: -5 kB\n", "MemTotal: 99999999999999999999 kB\n", "eth0:\n", "a\nb\nc: 1 2\n", "77 (a", "77 () S\n",
 		strings.Repeat("9", 1<<16), strings.Repeat("\n", 1000), "1 2 3 4 5 6 - - -\n", "21 1 8:1 / /\n"}
 	for name := range wholeMachine {
 		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
+			m, now := newMachine(t), noon
 			for _, text := range texts {
-				m := newMachine(t)
-				m.sample(noon)
-				m.put(name, text)
-				for i := range 2 {
-					if _, err := json.Marshal(m.sample(noon.Add(time.Duration(1+i) * time.Second))); err != nil {
+				for _, content := range []string{wholeMachine[name], text, text} {
+					m.put(name, content)
+					now = now.Add(time.Second)
+					if _, err := json.Marshal(m.sample(now)); err != nil {
 						t.Errorf("%q: %v", text, err)
 					}
 				}

@@ -10,8 +10,9 @@ import (
 
 const maxSensors = 16
 
-// sensors reads the thermometers: thermal zones, which every SoC has, or else the hwmon chips of boards and disks.
-// A zone and a chip are often the same sensor, so only one of the two lists is used.
+// sensors reads the thermometers: thermal zones, which every SoC has, or else the hwmon chips of
+// boards and disks. A zone and a chip are often the same sensor, so only one of the two lists is
+// used.
 func (s *sampler) sensors() ([]Sensor, error) {
 	out := s.thermalZones()
 	if len(out) == 0 {
@@ -52,7 +53,8 @@ func (s *sampler) hwmon() []Sensor {
 	return out
 }
 
-// appendSensor leaves out what no thermometer says: drivers of absent sensors answer with an error, 0 K or the like.
+// appendSensor leaves out what no thermometer says: drivers of absent sensors answer with an error,
+// 0 K or the like.
 func appendSensor(out []Sensor, name, file string) []Sensor {
 	milli, err := strconv.ParseFloat(readLine(file), 64)
 	if err != nil || !(milli > -100_000 && milli < 250_000) {

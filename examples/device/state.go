@@ -37,8 +37,8 @@ func (s State) check() error {
 	return nil
 }
 
-// loadState reads the file. One that does not exist yet is no error; for one that cannot be used the error says why.
-// The State is usable in every case.
+// loadState reads the file. One that does not exist yet is no error; for one that cannot be used
+// the error says why. The State is usable in every case.
 func loadState(path string) (State, error) {
 	info, err := os.Stat(path) // before opening: a FIFO would have us wait for its writer
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,8 +71,8 @@ func loadState(path string) (State, error) {
 
 func noFile(path string) error { return fmt.Errorf("%s is no regular file", path) }
 
-// setAside renames a file that is no state to path.bad: the disk may have spoilt it, but it may be one that was named by
-// mistake, /etc/passwd say.
+// setAside renames a file that is no state to path.bad: the disk may have spoilt it, but it may be
+// one that was named by mistake, /etc/passwd say.
 func setAside(path string) error {
 	if _, err := loadState(path); err == nil {
 		return nil
@@ -89,8 +89,8 @@ func setAside(path string) error {
 	return os.Rename(path, path+".bad")
 }
 
-// saveState replaces the file atomically: after a power cut at any moment it holds either the old state or the new one,
-// whole. It waits for the disk, so it must not be called on the loop.
+// saveState replaces the file atomically: after a power cut at any moment it holds either the old
+// state or the new one, whole. It waits for the disk, so it must not be called on the loop.
 func saveState(path string, st State) (err error) {
 	defer func() {
 		if err != nil {
@@ -145,8 +145,9 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// defaultStatePath is where the XDG base directory specification wants state: $XDG_STATE_HOME/mangusta/device.json, or
-// the same under ~/.local/state; a device without a home directory keeps it in the temporary directory.
+// defaultStatePath is where the XDG base directory specification wants state:
+// $XDG_STATE_HOME/mangusta/device.json, or the same under ~/.local/state; a device without a home
+// directory keeps it in the temporary directory.
 func defaultStatePath() string {
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "mangusta", "device.json")

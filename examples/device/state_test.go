@@ -51,7 +51,8 @@ func TestAnUnusableStateFileGivesTheDefaultAndAReason(t *testing.T) {
 	}
 }
 
-// A reader that opened the old file keeps the old state whole: the file was replaced, not written over.
+// A reader that opened the old file keeps the old state whole: the file was replaced, not written
+// over.
 func TestStateIsReplacedAtomically(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "device.json")

@@ -18,7 +18,7 @@ func handle(c *conn.Conn, ev conn.Event) {
 		if ev.Match("/ws") {
 			websocket.Upgrade(c, ev, nil)
 		} else {
-			http.Reply(c, 200, "text/plain", "Hello, %s!\n", c.RemoteAddr())
+			http.Reply(c, 200, "text/plain", "Hello, %s!\n", c.Peer())
 		}
 	case *websocket.Message:
 		websocket.Send(c, ev.Op, ev.Data)
@@ -26,11 +26,12 @@ func handle(c *conn.Conn, ev conn.Event) {
 }
 
 func main() {
-	m, err := mgr.New(mgr.Options{})
+	m, err := mgr.New(mgr.Options{NeedListener: true})
 	if err != nil {
 		log.Fatal(err)
 	}
-	l, err := http.Listen(m, append(os.Args, "http://:8000")[1], handle)
+	l, err := http.Listen(m, append(os.Args, "http://:8000")[1], handle,
+		http.Options{Hosts: []string{"localhost"}}) // and the machine's own names: see http.Options
 	if err != nil {
 		log.Fatal(err)
 	}

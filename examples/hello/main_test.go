@@ -12,6 +12,8 @@ import (
 	"github.com/seed4930a636/mangusta/examples/internal/programtest"
 )
 
+func TestMain(m *testing.M) { programtest.Main(m, main) }
+
 func TestGreetsAndEchoes(t *testing.T) {
 	p := programtest.Start(t, "http://127.0.0.1:0")
 
@@ -24,6 +26,7 @@ func TestGreetsAndEchoes(t *testing.T) {
 		t.Errorf("got %q, %v", b, err)
 	}
 
+	programtest.WantOwnHostsOnly(t, p.Addr, "/", "/ws")
 	c, _, _, err := ws.Dial(t.Context(), "ws://"+p.Addr+"/ws")
 	if err != nil {
 		t.Fatal(err)

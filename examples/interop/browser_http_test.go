@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +18,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/seed4930a636/mangusta/conn"
-	"github.com/seed4930a636/mangusta/examples/internal/browsertest"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 )
@@ -51,13 +51,13 @@ func serveDir(t *testing.T, p mgr.Poller, dir string, o http.FileOptions) *site 
 	s := &site{m: m}
 	l, err := http.Listen(m, "http://127.0.0.1:0", func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
-		case conn.Accept:
+		case *conn.Accept:
 			s.mu.Lock()
 			s.accepted++
 			s.mu.Unlock()
 		case *http.Message:
 			a := sent{path: string(ev.Path), asked: string(ev.Header("Range"))}
-			http.OnAnswer(c, func(status int, bytes int64) {
+			http.OnReply(c, func(status int, bytes int64) {
 				a.status, a.bytes = status, bytes
 				s.mu.Lock()
 				s.answers = append(s.answers, a)
@@ -109,7 +109,8 @@ func write(t *testing.T, dir, name string, data []byte) {
 
 const assets = 100
 
-// writePage makes a page of 100 assets: images, scripts and style sheets, each of which shows that it has arrived whole.
+// writePage makes a page of 100 assets: images, scripts and style sheets, each of which shows that
+// it has arrived whole.
 func writePage(t *testing.T, dir string) {
 	var head, body strings.Builder
 	for i := range assets {
@@ -138,9 +139,9 @@ func writePage(t *testing.T, dir string) {
 const arrived = `(window.scripts || 0) + [...document.images].filter((i) => i.complete && i.naturalWidth === 10 + Number(i.id.slice(1))).length +
 	[...document.images].filter((i) => getComputedStyle(i).borderLeftWidth === (Number(i.id.slice(1)) + 2) + "px").length`
 
-// A browser loads a page of 100 assets over the few connections that it opens, and from its cache when it comes again.
-func TestChromiumLoadsAPageOf100Assets(t *testing.T) {
-	browser := browsertest.Start(t)
+// A browser loads a page of 100 assets over the few connections that it opens, and from its cache
+// when it comes again.
+func testPageOf100Assets(t *testing.T, browser context.Context) {
 	for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
 		t.Run(p.String(), func(t *testing.T) {
 			dir := t.TempDir()
@@ -151,7 +152,7 @@ func TestChromiumLoadsAPageOf100Assets(t *testing.T) {
 			ctx, stop := context.WithTimeout(tab, 2*patience)
 			defer stop()
 			for visit := range 2 {
-				// Navigate returns behind the load event: all is there, or has failed.
+				// Navigate returns after the load event: all is there, or has failed.
 				if err := chromedp.Do(ctx, chromedp.Navigate(s.url)); err != nil {
 					t.Fatal(err)
 				}
@@ -214,10 +215,9 @@ async function watch() {
 }
 </script>`
 
-// A browser that plays a large file asks for ranges of it: it seeks without waiting for what lies between, and goes on where
-// it was when its connection has been cut.
-func TestChromiumSeeksAndResumes(t *testing.T) {
-	browser := browsertest.Start(t)
+// A browser that plays a large file asks for ranges of it: it seeks without waiting for what lies
+// between, and goes on where it was when its connection has been cut.
+func testSeekAndResume(t *testing.T, browser context.Context) {
 	for _, p := range []mgr.Poller{mgr.Epoll, mgr.Select} {
 		t.Run(p.String(), func(t *testing.T) {
 			dir := t.TempDir()
@@ -261,23 +261,23 @@ func TestChromiumSeeksAndResumes(t *testing.T) {
 // wantRanges wants 206s that begin near these percentages of a file, and nothing but 206s of it.
 func (s *site) wantRanges(t *testing.T, size int64, percents ...int64) {
 	t.Helper()
-	var list []sent
-	for range 100 { // an answer is noted when the player has given it up
-		list = s.told(206)
-		if len(list) >= len(percents) {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
+	begun := func(list []sent, percent int64) bool {
+		return slices.ContainsFunc(list, func(a sent) bool {
+			var from int64
+			n, _ := fmt.Sscanf(a.asked, "bytes=%d-", &from)
+			return n == 1 && from*100/size <= percent && percent <= from*100/size+1
+		})
 	}
 	for _, want := range percents {
-		found := false
-		for _, a := range list {
-			var from int64
-			if n, _ := fmt.Sscanf(a.asked, "bytes=%d-", &from); n == 1 && from*100/size <= want && want <= from*100/size+1 {
-				found = true
+		list := s.told(206)
+		for range 100 { // a reply is noted when the player has given it up
+			if begun(list, want) {
+				break
 			}
+			time.Sleep(50 * time.Millisecond)
+			list = s.told(206)
 		}
-		if !found {
+		if !begun(list, want) {
 			t.Errorf("no range from %d%% of %d bytes on: %v", want, size, list)
 		}
 	}

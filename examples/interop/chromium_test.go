@@ -10,10 +10,12 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/seed4930a636/mangusta/examples/internal/browsertest"
+	"github.com/seed4930a636/mangusta/internal/sidebyside"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// page has the conversation, as far as a page's script can, and leaves its outcome in window.outcome.
+// page has the conversation, as far as a page's script can, and leaves its outcome in
+// window.outcome.
 const page = `<!doctype html><title>interop</title><script>
 const next = (s, what) => new Promise((done, fail) => {
 	s.addEventListener(what, done, { once: true });
@@ -67,9 +69,15 @@ async function converse() {
 converse().then(() => window.outcome = "ok", (e) => window.outcome = String(e));
 </script>`
 
-func TestChromiumWithOurServer(t *testing.T) {
+func TestChromium(t *testing.T) {
 	browser := browsertest.Start(t)
-	each(t, []mode{plain, deflate, takeover, window}, func(t *testing.T, p mgr.Poller, m mode) {
+	tests := []func(*testing.T, context.Context){testWebSockets, testPageOf100Assets, testSeekAndResume}
+	names := []string{"WebSockets", "a page of 100 assets", "seek and resume"}
+	sidebyside.Run(t, len(tests), names, func(t *testing.T, i int) { tests[i](t, browser) })
+}
+
+func testWebSockets(t *testing.T, browser context.Context) {
+	each(t, []mode{plain, alone, takeover, window}, func(t *testing.T, p mgr.Poller, m mode) {
 		list := sizes(p)
 		fill := strings.NewReplacer("DEFLATE", fmt.Sprint(m != plain), "LARGEST", fmt.Sprint(list[len(list)-1]))
 		s := listen(t, p, m, fill.Replace(page))

@@ -43,7 +43,7 @@ func node(t *testing.T) func(args ...string) *exec.Cmd {
 func TestNode(t *testing.T) {
 	peer := node(t)
 	t.Run("client with our server", func(t *testing.T) {
-		each(t, []mode{plain, deflate, takeover, window}, func(t *testing.T, p mgr.Poller, m mode) {
+		each(t, []mode{plain, alone, takeover, window}, func(t *testing.T, p mgr.Poller, m mode) {
 			s := listen(t, p, m, "")
 			list := sizes(p)
 			c := peer("client", s.url, string(m), strconv.Itoa(list[len(list)-1]))
@@ -56,7 +56,7 @@ func TestNode(t *testing.T) {
 		})
 	})
 	t.Run("server with our client", func(t *testing.T) {
-		each(t, []mode{plain, deflate, takeover, window}, func(t *testing.T, p mgr.Poller, m mode) {
+		each(t, []mode{plain, alone, takeover, window}, func(t *testing.T, p mgr.Poller, m mode) {
 			c := peer("server", string(m))
 			var errs bytes.Buffer
 			c.Stderr = &errs

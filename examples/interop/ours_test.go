@@ -12,6 +12,7 @@ import (
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
+	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
 
 // run starts a manager.
@@ -37,7 +38,7 @@ type mode string
 
 const (
 	plain    mode = "plain"    // not at all
-	deflate  mode = "deflate"  // each for itself
+	alone    mode = "deflate"  // each for itself
 	takeover mode = "takeover" // referring to those before
 	window   mode = "window"   // each for itself, and no further back than 512 bytes
 )
@@ -45,21 +46,22 @@ const (
 func options(m mode) websocket.Options {
 	o := websocket.Options{MaxMessage: most}
 	switch m {
-	case deflate:
-		o.Deflate = &websocket.Deflate{}
+	case alone:
+		o.Compress = deflate.New()
 	case takeover:
-		o.Deflate = &websocket.Deflate{ServerTakeover: true, ClientTakeover: true}
+		o.Compress = deflate.New(deflate.Options{ServerTakeover: true, ClientTakeover: true})
 	case window:
-		o.Deflate = &websocket.Deflate{MaxWindowBits: 9}
+		o.Compress = deflate.New(deflate.Options{MaxWindowBits: 9})
 	}
 	return o
 }
 
-// wantAgreed fails the test unless the response that opened a WebSocket agreed on permessage-deflate, or did not.
+// wantAgreed fails the test unless the response that opened a WebSocket agreed on
+// permessage-deflate, or did not.
 func wantAgreed(t *testing.T, h nethttp.Header, m mode) {
 	t.Helper()
 	if got := h.Get("Sec-WebSocket-Extensions"); strings.HasPrefix(got, "permessage-deflate") != (m != plain) ||
-		strings.Contains(got, "context_takeover") != (m == deflate || m == window) {
+		strings.Contains(got, "context_takeover") != (m == alone || m == window) {
 		t.Fatalf("%s: the server agreed on the extensions %q", m, got)
 	}
 }
@@ -131,7 +133,8 @@ func answer(c *conn.Conn, m *websocket.Message) {
 	}
 }
 
-// wantEnd waits for a connection to end, cleanly. The code that counts is the peer's: it answers with ours.
+// wantEnd waits for a connection to end, cleanly. The code that counts is the peer's: it answers
+// with ours.
 func (s *server) wantEnd(code int) {
 	s.t.Helper()
 	select {
@@ -230,8 +233,8 @@ func (s *ourSocket) end(code int, reason string) error {
 	return s.do(func() error { return websocket.CloseWith(s.c, websocket.Code(code), reason) })
 }
 
-// wantAnswer waits for the peer's Close frame, which repeats the code (RFC 6455 §5.5.1: typically), or says 1000, as gws
-// does to 1001.
+// wantAnswer waits for the peer's Close frame, which repeats the code (RFC 6455 §5.5.1: typically),
+// or says 1000, as gws does to 1001.
 func (s *ourSocket) wantAnswer(t *testing.T, code int) {
 	t.Helper()
 	_, _, err := s.receive()

@@ -1,4 +1,5 @@
-// Package interop tests our WebSockets against those of others: libraries for Go, the npm package ws, and Chromium.
+// Package interop tests our WebSockets against those of others: libraries for Go, the npm package
+// ws, and Chromium.
 package interop
 
 import (
@@ -7,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-// A socket is a WebSocket of any library, made blocking. Errors are of the type ended when a Close frame came.
+// A socket is a WebSocket of any library, made blocking. Errors are of the type ended when a Close
+// frame came.
 type socket interface {
 	// send sends one message: in fragments when there are several parts.
 	send(binary bool, parts ...string) error
@@ -63,7 +66,7 @@ func (m mailbox) waitPong() error {
 	}
 }
 
-// What a client may ask of a server besides an echo.
+// The requests of a client besides an echo.
 const (
 	closeMe    = "close me"    // with 4002 "enough"
 	pingMe     = "ping me"     // and say "ponged" when the pong has come
@@ -80,7 +83,7 @@ func serve(s socket) error {
 		binary, data, err := s.receive()
 		switch {
 		case err != nil:
-			// What a library says at the end that it began itself differs from one to the other.
+			// Libraries differ in what they say of an end that they began.
 			if _, ok := err.(ended); ok || closing {
 				return nil
 			}
@@ -103,7 +106,8 @@ func serve(s socket) error {
 	}
 }
 
-// converse is a client's side of the conversation. dial opens a connection; after is told how each has to end.
+// converse is a client's side of the conversation. dial opens a connection; after is told how each
+// has to end.
 func converse(t *testing.T, p mgr.Poller, dial func() socket, after func(code int, reason string)) {
 	t.Helper()
 	s := dial()
@@ -161,11 +165,11 @@ func converse(t *testing.T, p mgr.Poller, dial func() socket, after func(code in
 	}
 }
 
-// sizes are those at which the form of the header changes, and large ones: the largest, which takes its time, with one
-// poller only.
+// sizes are those at which the form of the header changes, and large ones: the largest, which takes
+// its time, with one poller only.
 func sizes(p mgr.Poller) []int {
 	list := []int{0, 1, 125, 126, 127, 1000, 65535, 65536, 1 << 20}
-	if p == mgr.Epoll && !testing.Short() {
+	if p == mgr.Epoll && exhaustive.On() {
 		list = append(list, 16<<20)
 	}
 	return list

@@ -1,4 +1,5 @@
-// Command stdhttp mounts handlers of net/http, a chi router and pprof, beside a route of the loop's own.
+// Command stdhttp mounts handlers of net/http, a chi router and pprof, beside a route of the loop's
+// own.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+	"github.com/gorilla/websocket"
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/examples/internal/program"
@@ -46,13 +48,31 @@ func router() nethttp.Handler {
 			}
 		}
 	})
+	r.Get("/ws", echo)
 	r.HandleFunc("/debug/pprof/*", pprof.Index)
 	return r
+}
+
+// echo is a WebSocket of gorilla's, which hijacks the connection.
+func echo(w nethttp.ResponseWriter, r *nethttp.Request) {
+	c, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+	if err != nil {
+		return // it has replied
+	}
+	defer c.Close()
+	for {
+		kind, p, err := c.ReadMessage()
+		if err != nil || c.WriteMessage(kind, p) != nil {
+			return
+		}
+	}
 }
 
 func main() {
 	flags := program.Register("127.0.0.1:8000")
 	workers := flag.Int("workers", 64, "requests handled at a time")
+	var web program.Web
+	web.Register(flag.CommandLine)
 	flag.Parse()
 	m, err := flags.Manager(mgr.Options{})
 	program.Check(err)
@@ -62,7 +82,7 @@ func main() {
 	x.MustHandle("/", h.Serve)
 	x.MustHandle("GET /loop", func(c *conn.Conn, _ *http.Message) { http.Reply(c, 200, "text/plain", "from the loop\n") })
 	x.MustHandleEvents("/upload", h.Handle) // a body of any length, as it comes
-	l, err := http.Listen(m, flags.URL(), x.Serve)
+	l, err := http.Listen(m, flags.URL(), x.Serve, http.Options{Hosts: web.Hosts})
 	program.Check(err)
 	program.Check(program.Run(m, l))
 }

@@ -9,8 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/seed4930a636/mangusta/examples/internal/programtest"
 )
+
+func TestMain(m *testing.M) { programtest.Main(m, main) }
 
 func TestAChiRouterOnBothPollers(t *testing.T) {
 	for _, poller := range []string{"epoll", "select"} {
@@ -27,6 +31,7 @@ func TestAChiRouterOnBothPollers(t *testing.T) {
 					t.Errorf("%s: %q, want %q", path, body, want)
 				}
 			}
+			programtest.WantOwnHostsOnly(t, p.Addr, "/items/a", "/loop")
 			// The client's transport asks for gzip and takes it off.
 			if resp, body := get("/debug/pprof/"); !resp.Uncompressed || !strings.Contains(body, "goroutine") {
 				t.Error(resp, body)
@@ -34,6 +39,16 @@ func TestAChiRouterOnBothPollers(t *testing.T) {
 			large := bytes.NewReader(make([]byte, 20<<20)) // more than a whole body may have
 			if _, body := read(t)(http.Post("http://"+p.Addr+"/upload", "", large)); body != "20971520 bytes\n" {
 				t.Error(body)
+			}
+			ws, _, err := websocket.DefaultDialer.Dial("ws://"+p.Addr+"/ws", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range []int{0, 1, 1000, 1 << 20} {
+				ws.WriteMessage(websocket.BinaryMessage, make([]byte, n))
+				if _, got, err := ws.ReadMessage(); len(got) != n || err != nil {
+					t.Error(n, len(got), err)
+				}
 			}
 			resp, err := http.Get("http://" + p.Addr + "/clock")
 			if err != nil {

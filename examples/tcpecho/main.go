@@ -1,4 +1,5 @@
-// Command tcpecho sends back every byte it gets, over plain TCP or a unix socket. Try it with nc 127.0.0.1 7007.
+// Command tcpecho sends back every byte it gets, over plain TCP or a unix socket. Try it with nc
+// 127.0.0.1 7007.
 package main
 
 import (
@@ -28,7 +29,7 @@ func main() {
 	m, err := flags.Manager(mgr.Options{Limits: conn.Limits{Idle: *idle}})
 	program.Check(err)
 	l, err := m.Listen(flags.URL(), func(c *conn.Conn, ev conn.Event) {
-		if _, ok := ev.(conn.Accept); ok && *trace {
+		if _, ok := ev.(*conn.Accept); ok && *trace {
 			c.SetHexdump(os.Stdout)
 		}
 		echo(c, ev)

@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -11,9 +10,11 @@ import (
 	"github.com/seed4930a636/mangusta/examples/internal/programtest"
 )
 
+func TestMain(m *testing.M) { programtest.Main(m, main) }
+
 func TestTellsOfAnArgumentThatIsNoFlag(t *testing.T) {
-	out, err := exec.Command("go", "run", ".", "tcp://127.0.0.1:0").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), `unexpected argument "tcp://127.0.0.1:0"`) {
+	out, err := programtest.Run(t, "tcp://127.0.0.1:0")
+	if err == nil || !strings.Contains(out, `unexpected argument "tcp://127.0.0.1:0"`) {
 		t.Errorf("ended with %v and said %q", err, out)
 	}
 }

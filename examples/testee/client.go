@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/mgr"
+	"github.com/seed4930a636/mangusta/tlsconn"
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
@@ -24,18 +26,27 @@ type client struct {
 	base string // ws://HOST:PORT
 	opts websocket.ClientOptions
 
-	cases int
-	done  context.CancelFunc // ends the loop
-	err   error
+	cases  int
+	failed int                // cases that could not be begun
+	done   context.CancelFunc // ends the loop
+	err    error              // why the run ends: there are no cases, or the reports cannot be written
 }
 
-// runClient returns when all cases have run, or when one could not be begun.
-func runClient(m *mgr.Manager, url string, opts *websocket.Options) error {
+// runClient returns when all cases have run and the reports are written. A case that fails ends
+// that case alone.
+func runClient(m *mgr.Manager, url string, opts *websocket.Options, insecure bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	loop, done := context.WithCancel(ctx)
 	defer done()
 	t := &client{m: m, base: strings.TrimSuffix(url, "/"), opts: websocket.ClientOptions{Options: *opts}, done: done}
+	if strings.HasPrefix(t.base, "wss://") {
+		tls, err := tlsconn.NewClient(tlsconn.ClientConfig{Insecure: insecure})
+		if err != nil {
+			return fmt.Errorf("testee: %w", err)
+		}
+		t.opts.TLS = tls
+	}
 	t.count()
 	m.Run(loop)
 	switch {
@@ -44,7 +55,11 @@ func runClient(m *mgr.Manager, url string, opts *websocket.Options) error {
 	case ctx.Err() != nil:
 		return errors.New("testee: interrupted")
 	}
-	fmt.Printf("%d cases have run\n", t.cases)
+	if t.failed > 0 {
+		fmt.Printf("%d cases have run, %d could not be begun\n", t.cases-t.failed, t.failed)
+	} else {
+		fmt.Printf("%d cases have run\n", t.cases)
+	}
 	return m.Close()
 }
 
@@ -58,48 +73,65 @@ func (t *client) count() {
 			return
 		}
 		t.cases = n
-	}, func() {
-		if t.cases < 0 {
+	}, func(err error) {
+		switch {
+		case err != nil:
+			t.fail(err)
+		case t.cases < 0:
 			t.fail(errors.New("/getCaseCount gave no number"))
-			return
+		default:
+			t.run(1)
 		}
-		t.run(1)
 	})
 }
 
-// run runs case n and those behind it.
+// run runs case n and those after it.
 func (t *client) run(n int) {
 	if n > t.cases {
-		t.connect("/updateReports?agent=mangusta", nil, t.done)
+		t.connect("/updateReports?agent=mangusta", nil, func(err error) {
+			if err != nil {
+				t.fail(err)
+			}
+			t.done()
+		})
 		return
 	}
 	echo := func(c *conn.Conn, msg *websocket.Message) { websocket.Send(c, msg.Op, msg.Data) }
-	t.connect(fmt.Sprintf("/runCase?case=%d&agent=mangusta", n), echo, func() { t.run(n + 1) })
+	t.connect(fmt.Sprintf("/runCase?case=%d&agent=mangusta", n), echo, func(err error) {
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "testee: case %d: %v\n", n, err)
+			t.failed++
+		}
+		t.run(n + 1)
+	})
 }
 
-// connect gives the messages of a connection to message, and calls then when it has ended.
-func (t *client) connect(path string, message func(*conn.Conn, *websocket.Message), then func()) {
-	open := false
+// connect gives the messages of a connection to message, and calls then when it has ended: with an
+// error when there never was a WebSocket.
+func (t *client) connect(path string, message func(*conn.Conn, *websocket.Message), then func(error)) {
+	open, failure := false, errors.New("the connection ended before the handshake")
 	handle := func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
 		case *websocket.Open:
 			open = true
 		case *websocket.Message:
-			if message != nil {
+			if message != nil && t.err == nil {
 				message(c, ev)
 			}
 		case *conn.Error:
-			if !open {
-				t.fail(fmt.Errorf("%s: %w", path, ev.Err))
-			}
+			failure = ev.Err
 		case *conn.Close:
-			if t.err == nil {
-				then()
+			switch {
+			case t.err != nil: // said already
+			case open:
+				then(nil)
+			default:
+				then(fmt.Errorf("%s: %w", path, failure))
 			}
 		}
 	}
 	if _, err := websocket.Connect(t.m, t.base+path, handle, &t.opts); err != nil {
-		t.fail(err)
+		t.m.AfterFunc(0, func() { then(fmt.Errorf("%s: %w", path, err)) }) // not from here: all cases may fail like this
 	}
 }
 

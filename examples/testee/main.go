@@ -7,25 +7,30 @@
 //	GET /static/...   the files of -dir
 //	GET /ws           WebSocket: echo; a message that begins with B goes to every open WebSocket
 //
-// With -client ws://HOST:PORT it is the client instead, that a fuzzing server runs its cases against.
+// With -loops N it has N loops. With -tls-cert and -tls-key it speaks TLS alone. With -client
+// ws://HOST:PORT it is the client instead, that a fuzzing server runs its cases against.
 package main
 
 import (
 	"flag"
+	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/dns"
+	"github.com/seed4930a636/mangusta/examples/internal/certs"
 	"github.com/seed4930a636/mangusta/examples/internal/program"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
+	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
 
 var hello = []byte("Hello, World!")
 
 type testee struct {
-	m   *mgr.Manager
+	m   program.Group
 	dir *os.Root // nil without -dir
 	ws  websocket.Options
 }
@@ -33,8 +38,9 @@ type testee struct {
 func (t *testee) handle(c *conn.Conn, ev conn.Event) {
 	switch ev := ev.(type) {
 	case *http.Head:
-		// RFC 9110 10.1.1: who asks before it sends a body is told at once when nobody wants it.
-		if ev.HasToken("Expect", "100-continue") {
+		// RFC 9110 10.1.1: a client that asks before it sends a body is told at once if the body is
+		// not wanted.
+		if ev.Length != 0 && ev.HasToken("Expect", "100-continue") {
 			t.refuse(c, &ev.Request)
 		}
 	case *http.Message:
@@ -121,29 +127,32 @@ func (t *testee) message(c *conn.Conn, msg *websocket.Message) {
 }
 
 func main() {
-	flags := program.Register("127.0.0.1:9001")
+	flags := program.RegisterLoops("127.0.0.1:9001")
 	dir := flag.String("dir", "", "`directory` whose files /static/ serves")
 	maxMessage := flag.Int("max-message", 64<<20, "largest WebSocket message, in `bytes`")
 	maxBody := flag.Int64("max-body", 64<<20, "largest request body, in `bytes`")
 	takeover := flag.Bool("takeover", false, "compress WebSocket messages with reference to those before")
 	client := flag.String("client", "", "run the cases of the fuzzing server at this `URL`, and exit")
+	insecure := flag.Bool("insecure", false, "with -client and wss, take any certificate")
+	tls := certs.Register(flag.CommandLine)
 	flag.Parse()
 
-	// What is echoed must fit into the send queue, with room for the messages that follow.
-	limits := conn.Limits{Send: 2*max(*maxMessage, int(*maxBody)) + 1<<20}
-	m, err := flags.Manager(mgr.Options{Limits: limits})
+	m, err := flags.Group(mgr.Options{Resolver: dns.New()}) // -client takes names
 	program.Check(err)
 	t := &testee{m: m, ws: websocket.Options{MaxMessage: *maxMessage, Origins: []string{"*"},
-		Deflate: &websocket.Deflate{ServerTakeover: *takeover, ClientTakeover: *takeover}}}
+		Compress: deflate.New(deflate.Options{ServerTakeover: *takeover, ClientTakeover: *takeover})}}
 	if *client != "" {
-		program.Check(runClient(m, *client, &t.ws))
+		program.Check(runClient(m.Managers()[0], *client, &t.ws, *insecure))
 		return
 	}
 	if *dir != "" {
 		t.dir, err = os.OpenRoot(*dir)
 		program.Check(err)
 	}
-	l, err := http.Listen(m, flags.URL(), t.handle, http.Options{MaxBody: *maxBody, StrictTarget: true})
+	url, opts := flags.URL(), http.Options{MaxBody: *maxBody, StrictTarget: true}
+	url, err = tls.Listen(url, &opts, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	program.Check(err)
+	l, err := http.Listen(m, url, t.handle, opts)
 	program.Check(err)
 	program.Check(program.Run(m, l))
 }

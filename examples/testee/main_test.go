@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/seed4930a636/mangusta/examples/internal/programtest"
 )
+
+func TestMain(m *testing.M) { programtest.MainOfBuild(m) }
 
 func underBoth(t *testing.T, f func(t *testing.T, p *programtest.Program)) {
 	dir := t.TempDir()
@@ -119,7 +123,58 @@ func TestEchoesAndBroadcastsMessages(t *testing.T) {
 	})
 }
 
+// A reader that stalls is sent the latest megabyte of a broadcast, one that reads all of it.
+func TestABroadcastLeavesAStalledReaderBehind(t *testing.T) {
+	t.Parallel()
+	underBoth(t, func(t *testing.T, p *programtest.Program) {
+		dial := func() net.Conn {
+			c, _, _, err := ws.Dialer{NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				if err == nil {
+					c.(*net.TCPConn).SetReadBuffer(16 << 10)
+				}
+				return c, err
+			}}.Dial(t.Context(), "ws://"+p.Addr+"/ws")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			c.SetDeadline(time.Now().Add(time.Minute))
+			return c
+		}
+		stalled, reader := dial(), dial()
+		const messages, size = 400, 50_000 // 20 MB
+		m := bytes.Repeat([]byte("B"), size)
+		number := func(m []byte) int { return int(m[1])<<8 | int(m[2]) }
+		for i := range messages {
+			m[1], m[2] = byte(i>>8), byte(i)
+			if err := wsutil.WriteClientBinary(reader, m); err != nil {
+				t.Fatal(err)
+			}
+			if b, _, err := wsutil.ReadServerData(reader); err != nil || number(b) != i {
+				t.Fatalf("message %d: %v", i, err)
+			}
+		}
+		got := 0
+		for last := -1; last != messages-1; got++ {
+			b, _, err := wsutil.ReadServerData(stalled)
+			if err != nil {
+				t.Fatalf("after message %d: %v", last, err)
+			}
+			if n := number(b); n <= last {
+				t.Fatalf("message %d after %d", n, last)
+			}
+			last = number(b)
+		}
+		// The buffers of the two kernels, up to 5 MB, come on top of the megabyte.
+		if got > 150 || got < 20 {
+			t.Errorf("the stalled reader got %d messages of %d", got, messages)
+		}
+	})
+}
+
 func TestEndsOnSIGTERMAlthoughAPeerDoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	p := programtest.Start(t, "-listen", "127.0.0.1:0")
 	c, _, _, err := ws.Dial(t.Context(), "ws://"+p.Addr+"/ws")
 	if err != nil {
@@ -132,6 +187,7 @@ func TestEndsOnSIGTERMAlthoughAPeerDoesNotAnswer(t *testing.T) {
 }
 
 func TestEndsGracefullyOnSIGTERM(t *testing.T) {
+	t.Parallel()
 	underBoth(t, func(t *testing.T, p *programtest.Program) {
 		c, _, _, err := ws.Dial(t.Context(), "ws://"+p.Addr+"/ws")
 		if err != nil {
@@ -141,6 +197,7 @@ func TestEndsGracefullyOnSIGTERM(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() {
 			_, _, err := wsutil.ReadServerData(c) // answers the close frame
+			c.Close()
 			ended <- err
 		}()
 		if err := p.Terminate(5 * time.Second); err != nil {

@@ -3,13 +3,12 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/seed4930a636/mangusta/examples/internal/programtest"
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 )
 
 const oldLine = "GET /plaintext HTTP/1.0\n"
@@ -97,8 +96,8 @@ func pipelineProbes() []probe {
 	}
 }
 
-// TestProbeHalfClose: a client that ends its side still gets its answer (RFC 9112 9.6), and one that does so inside a
-// request is told that it was not understood (RFC 9112 8).
+// TestProbeHalfClose: a client that ends its side still gets its answer (RFC 9112 9.6), and one
+// that does so inside a request is told that it was not understood (RFC 9112 8).
 func TestProbeHalfClose(t *testing.T) {
 	probes := []probe{
 		{"nothing", "", "!", nil},
@@ -150,14 +149,12 @@ func (p *probe) judgeEnd(want string, closes bool, out []byte) error {
 // underProbes runs f against a testee under each poller.
 func underProbes(t *testing.T, f func(t *testing.T, addr string)) {
 	dir := probeFiles(t)
-	for _, poller := range []string{"epoll", "select"} {
-		t.Run(poller, func(t *testing.T) {
-			f(t, programtest.Start(t, "-listen", "127.0.0.1:0", "-poller", poller, "-dir", dir, "-max-body", "2000000").Addr)
-		})
-	}
+	underAll(t, func(t *testing.T, flags []string) {
+		f(t, start(t, append(flags, "-dir", dir, "-max-body", "2000000")...).Addr)
+	})
 }
 
-// A body is the same wherever it is cut, and what is behind it too.
+// A body is the same wherever it is cut, and so is the request after it.
 func TestProbeBodiesInPieces(t *testing.T) {
 	requests := []string{
 		postLine + "Content-Length: 11\n\nhello\x00world",
@@ -187,7 +184,8 @@ func TestProbeBodiesInPieces(t *testing.T) {
 	})
 }
 
-// A client that waits for 100 (Continue) is told to go on only where its body is wanted (RFC 9110 10.1.1).
+// A client that waits for 100 (Continue) is told to go on only where its body is wanted (RFC 9110
+// 10.1.1).
 func TestProbeContinue(t *testing.T) {
 	const interim = "HTTP/1.1 100 Continue\r\n\r\n"
 	underProbes(t, func(t *testing.T, addr string) {
@@ -219,9 +217,10 @@ func TestProbeContinue(t *testing.T) {
 	})
 }
 
-// RFC 9112 9.5, RFC 9110 15.5.9: what comes too slowly is answered with 408. The cases take 10 s, side by side.
+// RFC 9112 9.5, RFC 9110 15.5.9: what comes too slowly is answered with 408. The cases take 10 s,
+// side by side.
 func TestProbeSlowClients(t *testing.T) {
-	if testing.Short() {
+	if !exhaustive.On() {
 		t.Skip("takes more than 10 s")
 	}
 	cases := []struct{ name, send, drip string }{
@@ -268,13 +267,13 @@ func TestProbeSlowClients(t *testing.T) {
 
 // A visitor is a connection whose steps must not fail.
 type visitor struct {
-	net.Conn
+	stream
 	t *testing.T
 }
 
 func dial(t *testing.T, addr string) *visitor {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
+	c, err := connect(addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/seed4930a636/mangusta/examples/internal/programtest"
 )
 
-// Several ranges come as parts, each with its own Content-Range; those that overlap or touch as one (RFC 9110 14.6, 15.3.7.2).
+// Several ranges come as parts, each with its own Content-Range; those that overlap or touch as one
+// (RFC 9110 14.6, 15.3.7.2).
 func TestProbeParts(t *testing.T) {
 	cases := []struct{ value, parts string }{
 		{"bytes=0-2,5-7", "0-2=abc 5-7=fgh"},
@@ -73,8 +74,10 @@ func parts(r *reply) (string, error) {
 	}
 }
 
-// A file that becomes shorter while it is sent ends in a cut connection, and holds up nobody else.
+// A file that becomes shorter while it is sent ends in a cut connection, and holds up no other
+// connection.
 func TestProbeTruncatedFile(t *testing.T) {
+	t.Parallel()
 	const size = 256 << 20
 	dir := t.TempDir()
 	path := filepath.Join(dir, "shrinks.bin")

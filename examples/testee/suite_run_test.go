@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"flag"
 	"fmt"
@@ -19,13 +20,15 @@ import (
 	"github.com/klauspost/compress/flate"
 
 	"github.com/seed4930a636/mangusta/examples/internal/programtest"
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 )
 
 var suiteMessages = flag.Int("suite.messages", 20, "messages of each case with compression; the Autobahn suite sends 1000")
 
 const deflated = 0x40 // of the first byte
 
-// A deflateCase is one of sections 12 and 13: what is offered by a client, and what is answered by a server.
+// A deflateCase is one of sections 12 and 13: what is offered by a client, and what is answered by
+// a server.
 type deflateCase struct {
 	offer, answer string
 	size, frag    int // bytes of the messages, and of the fragments that they are sent in; 0 is one frame
@@ -120,7 +123,7 @@ func (s *side) deflated(tc deflateCase, z *codec) error {
 		json = fmt.Appendf(json, `{"id":%d,"name":"κόσμε %d","value":%d.%02d,"ok":true},`, i*37, i%7, i*i%101, i*31%100)
 	}
 	count := *suiteMessages
-	if testing.Short() {
+	if !exhaustive.On() {
 		count = 3
 	}
 	for i := range count {
@@ -164,7 +167,7 @@ func (s *side) deflated(tc deflateCase, z *codec) error {
 
 // dial opens a WebSocket to the program, and returns what it answered to the offer.
 func dialSide(addr, offer string) (*side, string, error) {
-	c, err := net.Dial("tcp", addr)
+	c, err := connect(addr)
 	if err != nil {
 		return nil, "", err
 	}
@@ -188,39 +191,42 @@ func dialSide(addr, offer string) (*side, string, error) {
 // The program as a server, with takeover and without.
 func TestSuiteAgainstTheServer(t *testing.T) {
 	for _, args := range [][]string{{"-poller", "epoll"}, {"-poller", "select", "-takeover"}} {
-		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			p := programtest.Start(t, append(args, "-listen", "127.0.0.1:0")...)
-			failed := 0
-			play := func(name, offer string, run func(s *side, answer string) error) {
-				if failed == most {
-					return
-				}
-				s, answer, err := dialSide(p.Addr, offer)
-				if err == nil {
-					err = run(s, answer)
-					s.Close()
-				}
-				if err != nil {
-					failed++
-					t.Errorf("%s: %v", name, err)
-				}
-			}
-			for _, tc := range suiteCases() {
-				play(tc.name, "", func(s *side, _ string) error { return s.run(tc) })
-			}
-			for _, tc := range deflateCases() {
-				play(tc.String(), tc.offer, func(s *side, answer string) error {
-					if !strings.HasPrefix(answer, "permessage-deflate") {
-						return fmt.Errorf("answered %q", answer)
+		for _, cert := range [][]string{nil, certificate(t)} {
+			t.Run(strings.Join(args, " ")+strings.Repeat(" with TLS", len(cert)/4), func(t *testing.T) {
+				p := start(t, append(cert, args...)...)
+				failed := 0
+				play := func(name, offer string, run func(s *side, answer string) error) {
+					if failed == most {
+						return
 					}
-					return s.deflated(tc, newCodec(answer, false))
-				})
-			}
-		})
+					s, answer, err := dialSide(p.Addr, offer)
+					if err == nil {
+						err = run(s, answer)
+						s.Close()
+					}
+					if err != nil {
+						failed++
+						t.Errorf("%s: %v", name, err)
+					}
+				}
+				for _, tc := range suiteCases() {
+					play(tc.name, "", func(s *side, _ string) error { return s.run(tc) })
+				}
+				for _, tc := range deflateCases() {
+					play(tc.String(), tc.offer, func(s *side, answer string) error {
+						if !strings.HasPrefix(answer, "permessage-deflate") {
+							return fmt.Errorf("answered %q", answer)
+						}
+						return s.deflated(tc, newCodec(answer, false))
+					})
+				}
+			})
+		}
 	}
 }
 
-// most is how many cases may fail before a run is given up: those that wait for what does not come take a minute.
+// most is how many cases may fail before a run is given up: those that wait for what does not come
+// take a minute.
 const most = 5
 
 // suiteServer is a fuzzing server that runs the suite.
@@ -279,7 +285,7 @@ func (f *suiteServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // The program as a client.
 func TestSuiteAgainstTheClient(t *testing.T) {
-	for _, args := range [][]string{{"-poller", "epoll"}, {"-poller", "select", "-takeover"}} {
+	for _, args := range [][]string{{"-poller", "epoll"}, {"-poller", "select", "-takeover"}, {"-poller", "epoll", "-insecure"}, {"-poller", "select", "-insecure"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			f := &suiteServer{plain: suiteCases(), deflated: deflateCases()}
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -287,9 +293,17 @@ func TestSuiteAgainstTheClient(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := &http.Server{Handler: f}
-			go s.Serve(l)
+			url := "ws://" + l.Addr().String()
+			if slices.Contains(args, "-insecure") {
+				files := certificate(t)
+				s.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // no HTTP/2
+				go s.ServeTLS(l, files[1], files[3])
+				url = "wss://" + l.Addr().String()
+			} else {
+				go s.Serve(l)
+			}
 			defer s.Close()
-			out, err := runTestee(t, append(args, "-client", "ws://"+l.Addr().String())...)
+			out, err := programtest.Run(t, append(args, "-client", url)...)
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			n := len(f.plain) + len(f.deflated)

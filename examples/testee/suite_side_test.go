@@ -125,7 +125,8 @@ func (s *side) run(tc suiteCase) error {
 	}
 }
 
-// end checks the Close frame, and that it is the server who ends TCP (RFC 6455 §7.1.1), without a reset.
+// end checks the Close frame, and that it is the server who ends TCP (RFC 6455 §7.1.1), without a
+// reset.
 func (s *side) end(tc suiteCase, f frame) error {
 	code := 0
 	if len(f.payload) >= 2 {
@@ -138,7 +139,7 @@ func (s *side) end(tc suiteCase, f frame) error {
 		if tc.fails { // the client began it
 			s.Write(s.wire(nil, frame{closed, status(code, "")}))
 		}
-		s.Conn.(*net.TCPConn).CloseWrite()
+		s.Conn.(stream).CloseWrite()
 	}
 	if rest, err := io.ReadAll(s.r); err != nil || len(bytes.TrimSpace(rest)) > 0 {
 		return fmt.Errorf("behind the Close frame: %q, %v", rest, err)

@@ -4,10 +4,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
-	"testing"
+
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 )
 
-// The cases below follow the sections of the Autobahn suite (https://github.com/crossbario/autobahn-testsuite), from the text of RFC
+// The cases below follow the sections of the Autobahn suite
+// (https://github.com/crossbario/autobahn-testsuite), from the text of RFC
 // 6455. Both sides of the program have to pass them: suite_run_test.go plays the client, and the server.
 
 // A frame is what one side sends to the other.
@@ -23,8 +25,9 @@ type suiteCase struct {
 	chop int     // bytes of each write; 0 is all at once
 	want []frame // before the Close frame
 	code int     // of the Close frame
-	// fails is said of a peer that has to find the fault itself, in what was sent up to then, before anything more comes.
-	// Otherwise the suite begins the closing handshake behind the last frame, unless one of them is a Close frame.
+	// fails is said of a peer that has to find the fault itself, in what was sent up to then,
+	// before anything more comes. Otherwise the suite begins the closing handshake after the last
+	// frame, unless one of them is a Close frame.
 	fails bool
 	rest  int // bytes at the end that are never sent: the fault is before them
 }
@@ -144,8 +147,8 @@ var (
 	cutTexts = []string{"\xc2", "\xe0\xa0", "\xe1\x80", "κόσμε\xf0\x9f\x98", "\xf0\x90", "\xf4"}
 )
 
-// utf8 has section 6. A bad byte fails the connection at once: nothing behind it is sent, neither the rest of the frame nor
-// of the message.
+// utf8 has section 6. A bad byte fails the connection at once: nothing after it is sent, neither
+// the rest of the frame nor of the message.
 func (s *suite) utf8() {
 	for _, p := range validTexts {
 		for _, chop := range []int{0, 1} {
@@ -232,7 +235,7 @@ func suiteCases() []suiteCase {
 	s.fragmentation()
 	s.utf8()
 	s.closes()
-	if testing.Short() {
+	if !exhaustive.On() {
 		s.large(1 << 20)
 	} else {
 		s.large(16 << 20)

@@ -1,5 +1,6 @@
-// Command wakeup shows how other goroutines reach a connection: each line that a client sends is a number of
-// milliseconds; a goroutine sleeps that long and then wakes the connection, which answers. Try it with nc 127.0.0.1 7008.
+// Command wakeup shows how other goroutines reach a connection: each line that a client sends is a
+// number of milliseconds; a goroutine sleeps that long and then wakes the connection, which
+// answers. Try it with nc 127.0.0.1 7008.
 package main
 
 import (
@@ -41,8 +42,8 @@ func main() {
 	program.Check(program.Run(m, l))
 }
 
-// order starts a goroutine for one line. It keeps the connection's number, not the connection: when the client is gone by
-// the time it wakes, Wakeup finds nobody, and all is well.
+// order starts a goroutine for one line. It keeps the connection's number, not the connection: when
+// the client is gone by the time it wakes, Wakeup finds no connection, and all is well.
 func order(m *mgr.Manager, c *conn.Conn, line string) {
 	ms, err := strconv.Atoi(line)
 	if err != nil || ms < 0 || ms > longest {

@@ -10,6 +10,8 @@ import (
 	"github.com/seed4930a636/mangusta/examples/internal/programtest"
 )
 
+func TestMain(m *testing.M) { programtest.Main(m, main) }
+
 func TestAnswersWhenTheGoroutinesWake(t *testing.T) {
 	p := programtest.Start(t, "-listen", "127.0.0.1:0")
 	c, err := net.Dial("tcp", p.Addr)

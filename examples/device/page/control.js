@@ -8,13 +8,13 @@ const slider = $("interval"), shown = $("interval-value"), note = $("interval-no
 let offered = steps, current = null, hide = 0;
 let asked = null; // what the device was asked for and has not answered yet
 
-// wire calls send({type: "interval", ms}) when the user chooses; send reports whether it went out.
-export function wire(send) {
+// wire calls ask(ms) when the user chooses; ask reports whether it goes out.
+export function wire(ask) {
   slider.addEventListener("input", () => show(offered[slider.value]));
   slider.addEventListener("change", () => {
     const ms = offered[slider.value];
     if (ms === (asked ?? current)) return;
-    if (send({ type: "interval", ms })) asked = ms;
+    if (ask(ms)) asked = ms;
     else set(current);
   });
 }

@@ -1,21 +1,23 @@
-// Wires the parts together. What the device sends, by "type":
-//   hello   once on each connection: {boot, host, limits, history, log} and the interval
+// Wires the parts together. The device publishes these topics:
+//   hello   to this page alone, each time that it has subscribed: {boot, host, limits, history, log,
+//           changes} and the interval
 //   sample  see sample.go
 //   state   {interval, saved, warning}: somebody has set the interval
 //   log     {lines}
-//   error   {about, error}: what this page sent was refused
-// What the page sends: {"type": "interval", "ms": 500}.
+//   net     {changes}: what has changed in the network
+// The page changes the interval with POST interval, {"ms": 500}. The reply has {error} if the device refuses it.
 
 import { $ } from "./shared/dom.js";
 import { fixed, interval as intervalWords, join, percent, rate } from "./shared/format.js";
-import { Chart } from "./shared/chart.js";
+import { Chart, drawAll } from "./shared/chart.js";
 import { showLink } from "./shared/frame.js";
-import { Link } from "./shared/link.js";
+import { connect } from "./mangusta.js";
 import * as control from "./control.js";
+import * as changes from "./changes.js";
 import * as log from "./log.js";
 import * as view from "./view.js";
 
-const minute = 60_000, longest = 5 * minute; // ms that the charts show
+const longest = 5 * 60_000; // ms that the charts show
 
 // Rows of [time, cpu, memory, load, rx, tx, temperature], as in the device's history.
 let rows = [];
@@ -37,16 +39,7 @@ function remember(s) {
   rows.push([s.time, s.cpu?.total, s.memory && (100 * s.memory.used) / s.memory.total, s.load?.[0], s.traffic?.rx, s.traffic?.tx, hottest]);
 }
 
-function draw() {
-  if (document.hidden || rows.length === 0) return;
-  const to = rows.at(-1)[0];
-  while (rows[0][0] < to - longest - 15_000) rows.shift(); // some beyond the edge, so that the line reaches it
-  // A device that has just started shows its first minute, not an empty grid.
-  const from = to - Math.min(longest, Math.ceil(Math.max(to - rows[0][0], 1) / minute) * minute);
-  for (const { columns, chart } of charts) {
-    chart.draw(columns.map((i) => rows.map((row) => [row[0], row[i]])), from, to);
-  }
-}
+function draw() { drawAll(charts, rows, longest); }
 
 const handle = {
   hello(doc) {
@@ -55,6 +48,7 @@ const handle = {
     control.set(doc.interval);
     rows = doc.history;
     log.begin(doc.boot, doc.log);
+    changes.begin(doc.boot, doc.changes);
     draw();
   },
   sample(doc) {
@@ -67,16 +61,37 @@ const handle = {
     control.say(doc.warning || `Now ${intervalWords(doc.interval)}, saved on the device.`, Boolean(doc.warning));
   },
   log: (doc) => log.add(doc.lines),
-  error: (doc) => control.refused(doc.error),
+  net: (doc) => changes.add(doc.changes),
 };
 
-const patience = 5_000; // ms, beyond three sample intervals
-const link = new Link(() => "ws", 3_000 + patience);
+const link = connect("hub", { silence: 4_000, answer: 4_000 });
+// Messages before hello are dropped, since hello has them: with them the log would believe that it
+// has all earlier lines too.
+let greeted = false;
+link.addEventListener("up", () => { greeted = false; });
+for (const topic of ["hello", "sample", "state", "net", "log"]) { // the device says hello at the last one
+  link.subscribe(topic, ({ data }) => {
+    greeted ||= topic === "hello";
+    if (greeted) handle[topic](data);
+  });
+}
 showLink(link, "the device", control.enable);
-link.addEventListener("message", (e) => {
-  if (e.detail.interval) link.patience = 3 * e.detail.interval + patience;
-  handle[e.detail.type]?.(e.detail);
+
+// Two choices must reach the device in their order: each waits for the reply to the one before.
+let asking = Promise.resolve();
+control.wire((ms) => {
+  if (!link.isUp) return false;
+  asking = asking.then(() => ask(ms));
+  return true;
 });
+
+async function ask(ms) {
+  try {
+    const reply = await fetch("interval", { method: "POST", body: JSON.stringify({ ms }), signal: AbortSignal.timeout(8_000) });
+    if (!reply.ok) control.refused((await reply.json()).error);
+  } catch {
+    control.refused("There was no answer: the device may have it or not.");
+  }
+}
+
 document.addEventListener("visibilitychange", draw);
-control.wire((doc) => link.send(doc));
-link.open();

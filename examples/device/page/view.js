@@ -4,6 +4,15 @@ import { $, el, keyed, setBig, setText } from "./shared/dom.js";
 import { bytes, clock, count, duration, fixed, join, percent, rate } from "./shared/format.js";
 
 let kernel = "", cores = 0;
+let busy = []; // [time, %] of the processors, of the last half minute
+
+// Where a figure begins to be high, and where it is wrong: as parts of what there is, load as processes for each core.
+const limits = { cpu: [0.8, 0.95], load: [1, 2], disk: [0.8, 0.95], celsius: [75, 90] };
+
+const level = (value, [high, wrong]) => value == null || value < high ? "" : value < wrong ? "warn" : "bad";
+
+// mark colours a large figure, and says in a word why: colour alone is no word.
+const mark = (node, value, bounds) => { node.dataset.state = level(value, bounds); };
 
 export function showHost(host) {
   kernel = [host.model, [host.os === "linux" ? "Linux" : host.os, host.kernel].filter(Boolean).join(" "), host.arch]
@@ -15,20 +24,25 @@ export function showHost(host) {
 export function showSample(s) {
   setText($("host-facts"), `${kernel} · up\u00a0${duration(s.uptime)}`);
   setText($("updated"), `Sampled at ${clock(s.time)}`);
-  showCPU(s.cpu);
+  showCPU(s.cpu, s.time);
   showMemory(s.memory);
   setBig($("rx-value"), rate(s.traffic?.rx));
   setBig($("tx-value"), rate(s.traffic?.tx));
   setBig($("load-value"), fixed(s.load?.[0], 2));
+  mark($("load-value"), cores && s.load ? s.load[0] / cores : null, limits.load);
   setText($("load-facts"), s.load ? `5 min ${s.load[1].toFixed(2)} · 15 min ${s.load[2].toFixed(2)}` : "");
   showSensors(s.sensors);
   showDisks(s.disks);
-  showLoop(s.loop, s.process);
+  showLoop(s.loop, s.process, s.clock);
   showInterfaces(s.interfaces);
 }
 
-function showCPU(cpu) {
+function showCPU(cpu, time) {
   setBig($("cpu-value"), percent(cpu?.total));
+  busy = busy.filter(([t]) => t <= time && t > time - 30_000);
+  if (cpu?.total != null) busy.push([time, cpu.total / 100]);
+  // A moment of work is what processors are for.
+  mark($("cpu-value"), busy.length ? busy.reduce((sum, [, v]) => sum + v, 0) / busy.length : null, limits.cpu);
   cores = cpu?.cores?.length ?? 0;
   const word = cores ? `${cores} core${cores === 1 ? "" : "s"}` : "";
   setText($("cpu-facts"), word);
@@ -50,6 +64,7 @@ function showMemory(m) {
 function showSensors(sensors) {
   const hottest = sensors?.reduce((a, b) => (b.celsius > a.celsius ? b : a));
   setBig($("temp-value"), fixed(hottest?.celsius, 1, "°C"));
+  mark($("temp-value"), hottest?.celsius, limits.celsius);
   setText($("temp-facts"), hottest?.name ?? "no sensor");
 }
 
@@ -57,7 +72,8 @@ function showDisks(disks) {
   const free = disks?.find((d) => !d.ro) ?? disks?.[0];
   setText($("disk-facts"), free ? `${join(bytes(free.free))} free` : "");
   bars($("disks"), disks, (d) => d.path, (d) => ({
-    label: d.path, portion: d.used / d.total, text: `${join(bytes(d.used))} of ${join(bytes(d.total))}`,
+    // As df has it: what only root may use is not there for anybody else.
+    label: d.path, portion: d.used / (d.used + d.free), text: `${join(bytes(d.used))} of ${join(bytes(d.used + d.free))}`,
     calm: d.ro, // a read-only image is full by nature
     title: `${d.fs}${d.ro ? ", read-only" : ""}`,
   }));
@@ -83,13 +99,13 @@ function bars(list, items, key, describe) {
     bar.setAttribute("aria-label", label);
     bar.setAttribute("aria-valuenow", Math.round(value * 100));
     bar.setAttribute("aria-valuetext", text);
-    bar.dataset.state = calm ? "" : value >= 0.95 ? "bad" : value >= 0.8 ? "warn" : "";
+    bar.dataset.state = calm ? "" : level(value, limits.disk);
     bar.firstElementChild.style.transform = `translateX(${100 * value - 100}%)`;
     if (title) li.title = title;
   });
 }
 
-function showLoop(loop, proc) {
+function showLoop(loop, proc, ntp) {
   setText($("loop-facts"), [loop?.poller, proc && `pid ${proc.pid}`].filter(Boolean).join(" · "));
   const per = (v) => count(v, "/s");
   const rows = [
@@ -105,6 +121,7 @@ function showLoop(loop, proc) {
     ["CPU", percent(proc?.cpu)],
     ["Goroutines", count(proc?.goroutines)],
     ["Descriptors", count(proc?.fds)],
+    ...(ntp ? [["Clock offset", fixed(ntp.offset, 1, "ms")]] : []),
   ];
   keyed($("loop"), rows, ([name]) => name,
     ([name]) => el("div", {}, el("dt", {}, name), el("dd")),

@@ -8,8 +8,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// lowContrast lists the texts whose colour is too near to that of the surface below them (WCAG 2.2, 1.4.3: 4.5 to 1, and
-// 3 to 1 for large text).
+// lowContrast lists the texts whose colour is too near to that of the surface below them (WCAG 2.2,
+// 1.4.3: 4.5 to 1, and 3 to 1 for large text).
 const lowContrast = `(() => {
 	const parse = (s) => s.match(/[\d.]+/g).map(Number);
 	const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
@@ -50,13 +50,15 @@ func (b *Tab) WantContrast() {
 	}
 }
 
-// outside lists what sticks out of the page. What a bar or the screen reader's texts hide on purpose does not count.
+// outside lists what sticks out of the page. Text that a bar or the styles for screen readers hide
+// on purpose does not count.
 const outside = `[...document.querySelectorAll("body *:not(.hidden, .hidden *, .skip, svg *, .bar *)")].filter((n) => {
 	const r = n.getBoundingClientRect();
 	return r.width > 1 && r.height > 1 && (r.right > innerWidth + 0.5 || r.left < -0.5);
 }).map((n) => n.tagName + "#" + n.id + "." + n.className)`
 
-// WantNoSidewaysScroll looks at the page from the width of a small phone to that of a large screen, with and without the banner.
+// WantNoSidewaysScroll looks at the page from the width of a small phone to that of a large screen,
+// with and without the banner.
 func (b *Tab) WantNoSidewaysScroll() {
 	b.t.Helper()
 	for _, width := range []int64{320, 375, 640, 832, 1088, 1280, 1920} {
@@ -74,7 +76,8 @@ func (b *Tab) WantNoSidewaysScroll() {
 	}
 }
 
-// nameless lists what can be operated, or stands for something, and that a screen reader has no name for.
+// nameless lists what can be operated, or stands for something, and that a screen reader has no
+// name for.
 const nameless = `[...document.querySelectorAll("button, input, a, table, [role=meter], [role=img], article, section, [tabindex='0']")].filter((n) => {
 	const ids = n.getAttribute("aria-labelledby");
 	const name = n.getAttribute("aria-label") || ids && document.getElementById(ids)?.textContent ||
@@ -95,7 +98,8 @@ func (b *Tab) WantNames() {
 	}
 }
 
-// WantTabOrder presses Tab and looks which elements, by id or class, get the focus, and whether one can see it.
+// WantTabOrder presses Tab and looks which elements, by id or class, get the focus, and whether one
+// can see it.
 func (b *Tab) WantTabOrder(want ...string) {
 	b.t.Helper()
 	for i, name := range want {

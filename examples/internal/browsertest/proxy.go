@@ -8,13 +8,15 @@ import (
 	"testing"
 )
 
-// A Proxy passes connections on to a program, until it is told otherwise. Its methods are safe for concurrent use.
+// A Proxy passes connections on to a program, until it is told otherwise. Its methods are safe for
+// concurrent use.
 type Proxy struct {
 	URL string // of the page behind it
 
 	mu     sync.Mutex
 	open   []io.Closer
 	frozen *atomic.Bool // of the connections that are open now
+	deaf   bool         // new connections are frozen too
 }
 
 // NewProxy starts one that ends with the test. target is HOST:PORT.
@@ -42,6 +44,9 @@ func NewProxy(t *testing.T, target string) *Proxy {
 			}
 			p.mu.Lock()
 			f := p.frozen
+			if p.deaf {
+				f.Store(true)
+			}
 			p.open = append(p.open, in, out)
 			p.mu.Unlock()
 			go pass(in, out, f)
@@ -51,12 +56,21 @@ func NewProxy(t *testing.T, target string) *Proxy {
 	return p
 }
 
-// Freeze has nothing move any more on the connections that are open, which stay so: as behind a cable that is pulled.
+// Freeze stops all traffic on the open connections, which stay open: as behind a cable that is
+// pulled.
 func (p *Proxy) Freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.frozen.Store(true)
 	p.frozen = new(atomic.Bool)
+}
+
+// Deaf is Freeze, for all connections to come too: as of a program that hangs.
+func (p *Proxy) Deaf() {
+	p.Freeze()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = true
 }
 
 // Cut closes the connections that are open.

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,51 +21,88 @@ type Program struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	done chan error
+	log  chan string
 }
 
-var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`)
+var listening = regexp.MustCompile(`listening on ([0-9.]+:\d+)`)
 
 // asProgram is set in the environment of a test binary that is to be the program.
 const asProgram = "MANGUSTA_RUN_EXAMPLE"
 
-// Main is for the TestMain of an example with many tests: the test binary itself is then the program that Start runs, so that
-// nothing has to be built, and -race counts for both. It does not return.
+// binary is the path of the program; "" where the package's TestMain calls neither Main nor
+// MainOfBuild.
+var binary string
+
+// Main is for the TestMain of an example: the test binary itself is then the program that Start
+// runs, so that nothing has to be built, and -race counts for both. It does not return.
 func Main(m *testing.M, main func()) {
 	if os.Getenv(asProgram) != "" {
 		main()
 		os.Exit(0)
 	}
 	os.Setenv(asProgram, "1")
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = self
 	os.Exit(m.Run())
 }
 
-// binary returns the program: the test binary where Main was called, else one built of the current directory.
-func binary(t *testing.T) string {
-	t.Helper()
-	if os.Getenv(asProgram) != "" {
-		self, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return self
+// MainOfBuild is for the TestMain of an example whose memory and processor time are measured: Start
+// runs the program as it is delivered, without the tests' own code. It is built once for all tests.
+// MainOfBuild does not return.
+func MainOfBuild(m *testing.M) { os.Exit(runWithBuild(m)) }
+
+func runWithBuild(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "mangusta-program-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	bin := filepath.Join(t.TempDir(), "program")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "program")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
 	}
-	return bin
+	return m.Run()
 }
 
-// Start runs the program with args; it must say where it listens on standard output or error. The program is ended with
-// the test.
+// Run runs the program with args to its end, and returns what it printed and how it ended.
+func Run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), program(t), args...).CombinedOutput()
+	return string(out), err
+}
+
+// program returns the path of the program.
+func program(t *testing.T) string {
+	t.Helper()
+	if binary == "" {
+		t.Fatal("TestMain must call programtest.Main or MainOfBuild")
+	}
+	return binary
+}
+
+// Start runs the program with args; it must say where it listens on standard output or error. The
+// program is ended with the test.
 func Start(t *testing.T, args ...string) *Program {
 	t.Helper()
-	bin := binary(t)
+	return StartBy(t, nil, args...)
+}
+
+// StartBy is Start by a command that takes the program and its arguments as its last ones, and
+// becomes the program, as nsenter and env do.
+func StartBy(t *testing.T, command []string, args ...string) *Program {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Program{t: t, cmd: exec.Command(bin, args...), done: make(chan error, 1)}
+	args = append(append(command[:len(command):len(command)], program(t)), args...)
+	p := &Program{t: t, cmd: exec.Command(args[0], args[1:]...), done: make(chan error, 1), log: make(chan string, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = w, w
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -88,9 +124,27 @@ func Start(t *testing.T, args ...string) *Program {
 			t.Fatalf("the program ended without listening: %v %q", err, p.Said)
 		}
 	}
-	go io.Copy(io.Discard, out) // so that it never waits for us to read
+	go func() {
+		log, _ := io.ReadAll(io.LimitReader(out, 1<<20))
+		p.log <- string(log)
+		io.Copy(io.Discard, out) // so that it never waits for us to read
+	}()
 	return p
 }
+
+// PID returns the number of the process.
+func (p *Program) PID() int { return p.cmd.Process.Pid }
+
+// Signal sends the program a signal.
+func (p *Program) Signal(sig os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Log returns what the program printed after Said. It waits for its end, and is called once.
+func (p *Program) Log() string { return <-p.log }
 
 // Terminate sends SIGTERM and returns how the program ended, which must be within the given time.
 func (p *Program) Terminate(within time.Duration) error {
@@ -98,28 +152,17 @@ func (p *Program) Terminate(within time.Duration) error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
+	return p.Wait(within)
+}
+
+// Wait returns how the program ended, which must be within the given time.
+func (p *Program) Wait(within time.Duration) error {
+	p.t.Helper()
 	select {
 	case err := <-p.done:
 		return err
 	case <-time.After(within):
-		p.t.Fatalf("the program did not end within %v of SIGTERM", within)
+		p.t.Fatalf("the program did not end within %v", within)
 		return nil
 	}
-}
-
-// RSS returns the program's resident memory in bytes.
-func (p *Program) RSS() int {
-	p.t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		var kb int
-		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kb); n == 1 {
-			return kb << 10
-		}
-	}
-	p.t.Fatal("/proc/PID/status has no VmRSS")
-	return 0
 }

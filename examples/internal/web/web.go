@@ -1,5 +1,5 @@
-// Package web has what the pages of the examples have in common: the modules and the style in shared, which they load as
-// "./shared/NAME".
+// Package web has what the pages of the examples have in common: the modules and the style in
+// shared, which they load as "./shared/NAME".
 package web
 
 import (

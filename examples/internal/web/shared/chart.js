@@ -5,7 +5,8 @@ import { el, setText } from "./dom.js";
 const svgNS = "http://www.w3.org/2000/svg";
 const W = 600, H = 100; // user units; the picture is stretched to its box, line widths are not
 const longestGap = 15_000; // ms; figures come every 10 s at least, so a longer silence was a link that was down
-let charts = 0;
+const minute = 60_000; // ms
+let made = 0;
 
 function shape(tag, attrs) {
   const node = document.createElementNS(svgNS, tag);
@@ -47,7 +48,7 @@ export class Chart {
   }
 
   #build() {
-    const id = `fill-${charts++}`;
+    const id = `fill-${made++}`;
     this.#svg = shape("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", role: "img" });
     const defs = shape("defs", {});
     this.#svg.append(defs);
@@ -69,10 +70,11 @@ export class Chart {
     this.#box.replaceChildren(this.#svg, this.#scale, this.#readout);
   }
 
-  // draw shows the points of each series from `from` to `to` (ms); values may be null.
+  // draw shows the points of each series from `from` to `to` (ms), in the order of time; values may be null. Of those before
+  // `from` only the last counts, for the line that leads from it.
   draw(series, from, to) {
-    this.#series.forEach((s, i) => { s.points = series[i]; });
-    const values = series.flat().map((p) => p[1]).filter((v) => v != null);
+    this.#series.forEach((s, i) => { s.points = since(series[i], from); });
+    const values = this.#series.flatMap((s) => s.points).map((p) => p[1]).filter((v) => v != null);
     this.#box.classList.toggle("empty", values.length === 0);
     const top = this.#options.max ?? niceTop(Math.max(this.#options.floor, ...values));
     this.#range = { from, to, top };
@@ -145,6 +147,19 @@ export class Chart {
   }
 }
 
+// since cuts off what lies before `from`. A line that crosses that edge begins on it.
+function since(points, from) {
+  const first = points.findIndex((p) => p[0] >= from);
+  if (first <= 0) return first < 0 ? [] : points;
+  const [before, after] = [points[first - 1], points[first]];
+  const kept = points.slice(first);
+  if (before[1] != null && after[1] != null && after[0] > from && after[0] - before[0] <= longestGap) {
+    const part = (from - before[0]) / (after[0] - before[0]);
+    kept.unshift([from, before[1] + part * (after[1] - before[1])]);
+  }
+  return kept;
+}
+
 // runs cuts a series where values are missing.
 function runs(points) {
   const out = [];
@@ -173,4 +188,17 @@ function nearest(points, t) {
 function niceTop(v) {
   const p = 10 ** Math.floor(Math.log10(v));
   return [1, 2, 3, 4, 5, 6, 8, 10].find((n) => n * p >= v * 0.999) * p;
+}
+
+// drawAll draws the columns of rows, [time, value, …] with the oldest first, that each of charts, {columns, chart}, shows: the last
+// minutes that have begun, longest ms at most. Older rows are dropped. A page that is hidden draws nothing.
+export function drawAll(charts, rows, longest) {
+  if (document.hidden || rows.length === 0) return;
+  const to = rows.at(-1)[0];
+  while (rows[0][0] < to - longest - longestGap) rows.shift(); // some beyond the edge, so that the line reaches it
+  // A page whose figures have just begun shows their first minute, not an empty grid.
+  const from = to - Math.min(longest, Math.ceil(Math.max(to - rows[0][0], 1) / minute) * minute);
+  for (const { columns, chart } of charts) {
+    chart.draw(columns.map((i) => rows.map((row) => [row[0], row[i]])), from, to);
+  }
 }

@@ -2,9 +2,18 @@
 
 import { $, setText } from "./dom.js";
 
+const english = (name) => ({
+  live: "Live",
+  offline: "Offline",
+  up: `The link to ${name} is up again.`,
+  down: `The link to ${name} is down. The page keeps trying.`,
+  next: (seconds) => `The figures below are old. Next try in ${seconds} s.`,
+  trying: "Trying…",
+});
+
 // showLink has the page say how link is. name is what it leads to, such as "the device"; changed(up) is called when the link has
-// come up or gone down.
-export function showLink(link, name, changed) {
+// come up or gone down. words are for a page in another language.
+export function showLink(link, name, changed, words = english(name)) {
   let countdown = 0;
 
   const show = (state, words) => {
@@ -16,8 +25,8 @@ export function showLink(link, name, changed) {
 
   link.addEventListener("up", () => {
     clearInterval(countdown);
-    show("up", "Live");
-    if (!$("banner").hidden) setText($("announce"), `The link to ${name} is up again.`);
+    show("up", words.live);
+    if (!$("banner").hidden) setText($("announce"), words.up);
     $("banner").hidden = true;
   });
 
@@ -25,13 +34,13 @@ export function showLink(link, name, changed) {
     const at = Date.now() + e.detail.wait;
     const tick = () => {
       const left = Math.max(0, Math.ceil((at - Date.now()) / 1000));
-      setText($("banner-text"), left ? `The figures below are old. Next try in ${left} s.` : "Trying…");
+      setText($("banner-text"), left ? words.next(left) : words.trying);
     };
     clearInterval(countdown);
     countdown = setInterval(tick, 250);
     tick();
-    show("down", "Offline");
-    if ($("banner").hidden) setText($("announce"), `The link to ${name} is down. The page keeps trying.`);
+    show("down", words.offline);
+    if ($("banner").hidden) setText($("announce"), words.down);
     $("banner").hidden = false;
   });
 

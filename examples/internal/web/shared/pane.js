@@ -2,15 +2,23 @@
 
 import { setText } from "./dom.js";
 
+const english = {
+  newest: "Newest lines ↓",
+  unseen: (n) => n === 1 ? "1 new line ↓" : `${n} new lines ↓`,
+};
+
 export class Pane {
   #list;
   #latest;
   #most;
   #following = true;
   #unseen = 0;
+  #words;
 
-  // list is the element that scrolls, latest the button that leads back to its end. It keeps `most` lines.
-  constructor(list, latest, most) {
+  // list is the element that scrolls, latest the button that leads back to its end. It keeps `most` lines. words are for a page in
+  // another language.
+  constructor(list, latest, most, words = english) {
+    this.#words = words;
     this.#list = list;
     this.#latest = latest;
     this.#most = most;
@@ -33,7 +41,7 @@ export class Pane {
       return;
     }
     this.#unseen += rows.length;
-    setText(this.#latest, this.#unseen === 1 ? "1 new line ↓" : `${this.#unseen} new lines ↓`);
+    setText(this.#latest, this.#words.unseen(this.#unseen));
   }
 
   clear() {
@@ -57,7 +65,7 @@ export class Pane {
       return;
     }
     this.#following = false;
-    setText(this.#latest, "Newest lines ↓");
+    setText(this.#latest, this.#words.newest);
     this.#latest.hidden = false;
   }
 }
