@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 const (
@@ -15,36 +16,60 @@ const (
 
 // packages are the programs written in Go; a program has the name of its package's directory.
 var packages = map[string]string{
-	"testee":   module + "examples/testee",
-	"hello":    module + "examples/hello",
-	"mangusta": module + "bench/peer/mangusta",
-	"httponly": module + "bench/peer/httponly",
-	"nethttp":  module + "bench/peer/nethttp",
-	"fasthttp": module + "bench/peer/fasthttp",
-	"gorilla":  module + "bench/peer/gorilla",
-	"gws":      module + "bench/peer/gws",
-	"coder":    module + "bench/peer/coder",
-	"gobwas":   module + "bench/peer/gobwas",
-	"gnet":     module + "bench/peer/gnet",
-	"nbio":     module + "bench/peer/nbio",
+	"testee":     module + "examples/testee",
+	"hello":      module + "examples/hello",
+	"proxy":      module + "examples/proxy",
+	"mangusta":   module + "bench/peer/mangusta",
+	"httponly":   module + "bench/peer/httponly",
+	"httpclient": module + "bench/peer/httpclient",
+	"clients":    module + "bench/clients",
+	"httpsonly":  module + "bench/peer/httpsonly",
+	"wssonly":    module + "bench/peer/wssonly",
+	"nethttp":    module + "bench/peer/nethttp",
+	"fasthttp":   module + "bench/peer/fasthttp",
+	"gorilla":    module + "bench/peer/gorilla",
+	"gws":        module + "bench/peer/gws",
+	"coder":      module + "bench/peer/coder",
+	"gobwas":     module + "bench/peer/gobwas",
+	"gnet":       module + "bench/peer/gnet",
+	"nbio":       module + "bench/peer/nbio",
+
+	"reverseproxy": module + "bench/peer/reverseproxy",
 }
 
-// build makes the programs in dir, and the files that they serve.
-func build(dir string, programs []string, symbols bool) error {
-	written := slices.DeleteFunc(slices.Clone(programs), func(p string) bool { return p == floorName })
-	if len(written) < len(programs) {
-		if err := buildFloor(dir); err != nil {
-			return err
+// build makes the programs in dir, and the files that they serve; those of the other checkout,
+// whose root is base, in a directory below.
+func build(dir, base string, programs []string, symbols bool) error {
+	var own, others []string
+	for _, p := range programs {
+		if other, ok := strings.CutPrefix(p, baseName+"/"); ok {
+			others = append(others, other)
+		} else if !isFloor(p) && p != nginxName {
+			own = append(own, p)
 		}
 	}
-	if err := goBuild(dir, written, symbols); err != nil {
+	for name, source := range map[string]string{floorName: "floor.c", ringName: "uring.c"} {
+		if slices.Contains(programs, name) {
+			if err := buildFloor(dir, name, source); err != nil {
+				return err
+			}
+		}
+	}
+	if err := goBuild(dir, "", own, symbols); err != nil {
+		return err
+	}
+	if err := goBuild(filepath.Join(dir, baseName), base, others, symbols); err != nil {
+		return fmt.Errorf("%s: %w", base, err)
+	}
+	if err := certificates(dir); err != nil {
 		return err
 	}
 	return files(filepath.Join(dir, staticDir))
 }
 
-// goBuild makes programs in dir, statically and stripped, as they would be shipped, or with symbols for perf.
-func goBuild(dir string, programs []string, symbols bool, env ...string) error {
+// goBuild makes programs of the checkout at root (empty for this one) in dir, statically and
+// stripped, as they would be shipped, or with symbols for perf.
+func goBuild(dir, root string, programs []string, symbols bool, env ...string) error {
 	if len(programs) == 0 {
 		return nil
 	}
@@ -57,6 +82,7 @@ func goBuild(dir string, programs []string, symbols bool, env ...string) error {
 		args = append(args, packages[p])
 	}
 	cmd := exec.Command("go", args...)
+	cmd.Dir = root
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)

@@ -21,7 +21,8 @@ const (
 var colours = map[string]string{"floor": "#9aa0a6", "mangusta": "#d9542b", "net/http": "#4878a8", "fasthttp": "#59a14f", "gws": "#8a6bbe",
 	"gorilla": "#b07a5a", "coder": "#4fa6a6", "gobwas": "#c2a13b", "gnet": "#7a8f3c", "nbio": "#c46a94"}
 
-// Bars lays out the chart of t. The longest bars are cut where one server would press all others flat.
+// Bars lays out the chart of t. The longest bars are cut where one server would press all others
+// flat.
 func (t table) Bars() []bar {
 	longest := 0.0
 	for _, r := range t.Rows {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// accepting is a load of connections that each carry one request: when the answer is there the client resets the
-// connection, which leaves no TIME_WAIT behind, and opens the next.
+// accepting is a load of connections that each carry one request: when the answer is there the
+// client resets the connection, which leaves no TIME_WAIT behind, and opens the next.
 type accepting struct {
 	conns int // open at a time
 }

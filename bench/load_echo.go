@@ -11,6 +11,7 @@ type echo struct {
 	active   int // that send
 	size     int // bytes of a message
 	deflated bool
+	piece    int // bytes of a fragment; 0 sends each message in one frame
 }
 
 func (e echo) run(p *process, length time.Duration) (r result, err error) {
@@ -29,6 +30,9 @@ func (e echo) run(p *process, length time.Duration) (r result, err error) {
 
 func (e echo) measure(l *load, p *process, length time.Duration) (result, error) {
 	msg := frame(payload(e.size), e.deflated)
+	if e.piece > 0 {
+		msg = fragments(payload(e.size), e.piece)
+	}
 	m := newMeter(p, length)
 	step := e.conns / e.active // the active ones are spread among all
 	for i := range e.active {

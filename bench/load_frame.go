@@ -18,14 +18,29 @@ func payload(n int) []byte {
 	return b[:n]
 }
 
-// frame returns a client's text message in one frame (RFC 6455 §5.2), compressed for itself (RFC 7692 §7.2.1) if so asked.
+// frame returns a client's text message in one frame (RFC 6455 §5.2), compressed for itself (RFC
+// 7692 §7.2.1) if so asked.
 func frame(p []byte, deflated bool) []byte {
-	first := byte(0x81)
 	if deflated {
-		first |= 0x40
-		p = deflate(p)
+		return appendFrame(nil, 0xc1, deflate(p))
 	}
-	b := []byte{first}
+	return appendFrame(nil, 0x81, p)
+}
+
+// fragments returns a client's text message in frames of up to n bytes (RFC 6455 §5.4).
+func fragments(p []byte, n int) []byte {
+	var b []byte
+	first := byte(0x01)
+	for ; len(p) > n; p = p[n:] {
+		b = appendFrame(b, first, p[:n])
+		first = 0
+	}
+	return appendFrame(b, first|0x80, p)
+}
+
+// appendFrame appends a masked frame.
+func appendFrame(b []byte, first byte, p []byte) []byte {
+	b = append(b, first)
 	switch n := len(p); {
 	case n < 126:
 		b = append(b, 0x80|byte(n))
@@ -92,7 +107,8 @@ func (s *scanner) scan(p []byte) (messages int, err error) {
 	}
 }
 
-// header takes what p has of a frame's header, and returns how much that was. When it is whole, left and final are set.
+// header takes what p has of a frame's header, and returns how much that was. When it is whole,
+// left and final are set.
 func (s *scanner) header(p []byte) (n int, err error) {
 	if s.have == 0 && len(p) >= 2 && p[1] < 126 { // whole and short, as nearly all are
 		return 2, s.begin(p[0], int64(p[1]))

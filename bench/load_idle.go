@@ -9,7 +9,8 @@ import (
 // idle is a load of WebSockets that do nothing.
 type idle struct{ conns int }
 
-// run opens the connections, waits until the server's memory is at rest, and returns how much it has grown for each.
+// run opens the connections, waits until the server's memory is at rest, and returns how much it
+// has grown for each.
 func (w idle) run(p *process, _ time.Duration) (r result, err error) {
 	before, err := p.rss()
 	if err != nil {

@@ -14,13 +14,16 @@ type result struct {
 	Load    time.Duration `json:"load_ns"`   // processor time of the load generator
 	P50     time.Duration `json:"p50_ns"`
 	P99     time.Duration `json:"p99_ns"`
-	RSS     float64       `json:"rss"`               // bytes, of the server when the run ended
-	Each    float64       `json:"each,omitempty"`    // bytes of RSS for each idle connection
-	Size    float64       `json:"size,omitempty"`    // bytes, of the program
-	Invalid string        `json:"invalid,omitempty"` // why the run does not count
+	RSS     float64       `json:"rss"`                 // bytes, of the server when the run ended
+	Each    float64       `json:"each,omitempty"`      // bytes of RSS for each idle connection
+	Size    float64       `json:"size,omitempty"`      // bytes, of the program
+	Idle    time.Duration `json:"idle_ns,omitempty"`   // p90 of a request while nothing else goes on
+	Beside  time.Duration `json:"beside_ns,omitempty"` // p90 of a request beside other work
+	Invalid string        `json:"invalid,omitempty"`   // why the run does not count
 }
 
-// meter measures a server while a load runs: nothing during the first part, in which caches and heaps grow to their size.
+// meter measures a server while a load runs: nothing during the first part, in which caches and
+// heaps grow to their size.
 type meter struct {
 	p         *process
 	length    time.Duration
@@ -60,8 +63,9 @@ func (m *meter) at(t time.Duration) error {
 	return nil
 }
 
-// end ends the measurement if it is long enough: the server has been at work for the tenth part of it, which on a machine
-// where others are at work takes its time, and has done the least number of operations.
+// end ends the measurement if it is long enough: the server has been at work for the tenth part of
+// it, which on a machine where others are at work takes its time, and has done the least number of
+// operations.
 func (m *meter) end(t time.Duration) error {
 	cpu, err := m.p.cpu()
 	if err != nil {

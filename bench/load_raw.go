@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// recv and send are for non-blocking sockets: the calls cannot wait, so Go's scheduler need not be told of them, which would cost
-// as much as the rest of the load's own work.
+// recv and send are for non-blocking sockets: the calls cannot wait, so Go's scheduler need not be
+// told of them, which would cost as much as the rest of the load's own work.
 
 func recv(fd int, p []byte) (int, error) {
 	return transfer(unix.SYS_RECVFROM, fd, p, 0)

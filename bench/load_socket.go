@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A load is an epoll instance with sockets to a server, on one thread that is bound to the load's processor. Nothing in it
-// allocates while it runs, so that it costs less than any server.
+// A load is an epoll instance with sockets to a server, on one thread that is bound to the load's
+// processor. Nothing in it allocates while it runs, so that it costs less than any server.
 type load struct {
 	ep    int
 	to    unix.SockaddrInet4
@@ -91,7 +91,8 @@ func (l *load) dial() (int, error) {
 	return fd, nil
 }
 
-// again repeats a call that a signal of Go's runtime has interrupted. On Linux an interrupted connect goes on waiting.
+// again repeats a call that a signal of Go's runtime has interrupted. On Linux an interrupted
+// connect goes on waiting.
 func again(call func() (int, error)) (n int, err error) {
 	for {
 		if n, err = call(); err != unix.EINTR {
@@ -215,7 +216,7 @@ func (l *load) wait() ([]unix.EpollEvent, error) {
 	return l.evs[:n], nil
 }
 
-// read reads once from socket i, deals with what was waiting to be sent, and returns how many messages have ended.
+// read reads once from socket i, sends what was waiting, and returns how many messages have ended.
 func (l *load) read(ev unix.EpollEvent) (messages int, err error) {
 	if ev.Events&unix.EPOLLOUT != 0 {
 		if err := l.flush(int(ev.Fd)); err != nil || ev.Events&^unix.EPOLLOUT == 0 {
@@ -234,6 +235,8 @@ func (l *load) read(ev unix.EpollEvent) (messages int, err error) {
 	}
 	return s.in.scan(l.buf[:n])
 }
+
+var errSilent = errors.New("no message within ten seconds")
 
 // message reads one whole message of one frame from socket i, for the checks before a run.
 func (l *load) message(i int) (head byte, p []byte, err error) {
@@ -261,7 +264,7 @@ func (l *load) message(i int) (head byte, p []byte, err error) {
 			return b[0], b[max(size, 2):], nil
 		}
 	}
-	return 0, nil, errors.New("no message within ten seconds")
+	return 0, nil, errSilent
 }
 
 // check sends want on socket 0, and compares what comes back on all of the sockets in from.

@@ -10,13 +10,15 @@ import (
 	"time"
 )
 
-// waking has a program measure its own wake-ups: from a goroutine, or a thread, into the loop. No load is on it. With COUNT,
-// PAUSE and MICROS, which is the pause as a number of microseconds, a server's arguments ask for it.
+// waking has a program measure its own wake-ups: from a goroutine, or a thread, into the loop. No
+// load is on it. With COUNT, PAUSE and MICROS, which is the pause as a number of microseconds, a
+// server's arguments ask for it.
 type waking struct {
-	cpus  []int // that the program may use
-	procs int   // GOMAXPROCS
-	count int
-	pause time.Duration // between wake-ups
+	cpus    []int // that the program may use
+	procs   int   // GOMAXPROCS
+	count   int
+	pause   time.Duration // between wake-ups
+	running bool          // does the one who wakes run meanwhile, or sleep?
 }
 
 func (w waking) run(bin string, s server) (result, error) {

@@ -16,6 +16,7 @@ type wrk struct {
 	path    string
 	headers []string
 	script  string // in Lua
+	secure  bool   // over TLS
 }
 
 // pipelined is a script that sends n requests at a time.
@@ -65,7 +66,11 @@ func (w wrk) run(p *process, length time.Duration) (result, error) {
 		}
 		args = append(args, "-s", file)
 	}
-	cmd := pinned([]int{loadCPU}, "wrk", append(args, "http://"+p.addr+w.path)...)
+	scheme := "http://"
+	if w.secure {
+		scheme = "https://"
+	}
+	cmd := pinned([]int{loadCPU}, "wrk", append(args, scheme+p.addr+w.path)...)
 	return w.measure(cmd, p)
 }
 
@@ -93,7 +98,8 @@ func (w wrk) measure(cmd *exec.Cmd, p *process) (result, error) {
 	return r, nil
 }
 
-// parseWrk reads wrk's report. What it says of the slowest pipelined requests is at times 0, which is no figure.
+// parseWrk reads wrk's report. Its figure for the slowest pipelined requests is at times 0, and is
+// then no figure.
 func parseWrk(out string) (r result) {
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)

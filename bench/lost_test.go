@@ -14,7 +14,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// lossy is a server that echoes on /ws and broadcasts on /sub, and loses one message: number drop of those it would send.
+// lossy is a server that echoes on /ws and broadcasts on /sub, and loses one message: number drop
+// of those it would send.
 type lossy struct {
 	mu   sync.Mutex
 	subs []net.Conn

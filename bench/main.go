@@ -1,7 +1,8 @@
-// Command bench measures mangusta beside its peers on this machine: each server in turn, several rounds interleaved, the
-// server pinned to one processor with GOMAXPROCS=1 and the load to another. The figure that counts is the processor time
-// of the whole server process for one operation, as a ratio to others in the same run: to a floor in C that does as
-// little as can be done, and to mangusta. README.md tells what each work is, and how each peer is set up.
+// Command bench measures mangusta beside its peers on this machine: each server in turn, several
+// rounds interleaved, the server pinned to one processor with GOMAXPROCS=1 and the load to another.
+// The figure that counts is the processor time of the whole server process for one operation, as a
+// ratio to others in the same run: to a floor in C that does as little as can be done, and to
+// mangusta. README.md tells what each work is, and how each peer is set up.
 package main
 
 import (
@@ -22,6 +23,8 @@ type config struct {
 	length      time.Duration
 	json, chart string // files
 	perf        string // directory
+	base        string // the root of another checkout
+	then, now   string // reports to compare; without now, that of this run is compared
 	list        bool
 }
 
@@ -35,8 +38,14 @@ func parse() (c config, err error) {
 	flag.StringVar(&c.json, "json", "", "`file` for all figures, - for standard output")
 	flag.StringVar(&c.chart, "chart", "bench.html", "`file` for the chart, empty for none")
 	flag.StringVar(&c.perf, "perf", "", "`directory` for a profile of each run, from perf record; profiling adds to the figures")
+	flag.StringVar(&c.base, "base", "", "compare with another checkout of mangusta, whose root is `directory`, pair by pair; peers are left out")
+	flag.StringVar(&c.then, "compare", "", "compare with the report in this `file` of -json: that of this run, or, if the argument after the flags is another such file, that one, and measure nothing")
 	flag.BoolVar(&c.list, "list", false, "print the names of the works")
 	flag.Parse()
+	c.now = flag.Arg(0)
+	if flag.NArg() > 1 || c.now != "" && c.then == "" {
+		return c, fmt.Errorf("an argument too many: %q", flag.Args())
+	}
 	c.set = usually
 	if *all {
 		c.set = onlyAll
@@ -71,7 +80,24 @@ func main() {
 }
 
 func run(c config, w io.Writer) error {
+	var then *report
+	if c.then != "" {
+		var err error
+		if then, err = loadReport(c.then); err != nil {
+			return err
+		}
+	}
+	if c.now != "" {
+		now, err := loadReport(c.now)
+		if err == nil {
+			now.compare(w, then)
+		}
+		return err
+	}
 	chosen := choose(works(), c.set, c.only, c.peers)
+	if c.base != "" {
+		chosen = against(chosen)
+	}
 	if c.list {
 		for _, x := range chosen {
 			fmt.Fprintf(w, "%-40s %s\n", x.name, x.title)
@@ -90,13 +116,16 @@ func run(c config, w io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(bin)
-	if err := build(bin, programs(chosen), c.perf != ""); err != nil {
+	if err := build(bin, c.base, programs(chosen), c.perf != ""); err != nil {
 		return err
 	}
 	rep := newReport(c.rounds)
 	fmt.Fprintf(w, "%s, %s, rounds: %d\n", rep.System, rep.Go, rep.Rounds)
 	for _, x := range chosen {
 		rep.add(x, x.rounds(bench{bin, c.perf}, c.rounds, c.length)).print(w)
+	}
+	if then != nil {
+		rep.compare(w, then)
 	}
 	return rep.save(c, w)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -30,13 +31,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var built = sync.OnceValue(func() error { return build(programDir, programs(possible(works())), false) })
+var built = sync.OnceValue(func() error { return build(programDir, "", programs(possible(works())), false) })
 
 // startServer starts s for a test.
 func startServer(t *testing.T, s server) *process {
 	t.Helper()
-	if s.program == floorName && !have(gcc.name) {
+	if isFloor(s.program) && !have(gcc.name) {
 		t.Skip("gcc is missing: apt-get install gcc libc6-dev")
+	}
+	if s.program == ringName && !haveRing() {
+		t.Skip("no io_uring of Linux 6.1 here")
+	}
+	if _, found := nginxPath(); s.program == nginxName && !found {
+		t.Skip("nginx is missing: apt-get install nginx-light")
 	}
 	if err := built(); err != nil {
 		t.Fatal(err)
@@ -83,6 +90,34 @@ func TestEchoServers(t *testing.T) {
 		r, err := p.rss()
 		if err != nil || r == 0 {
 			t.Errorf("RSS %d, %v", r, err)
+		}
+	})
+}
+
+func TestTLSServers(t *testing.T) {
+	each(t, serversOf(t, "tls-beside-handshakes"), func(t *testing.T, p *process) {
+		r, err := beside{every: time.Millisecond, burst: 2, bursts: 50 * time.Millisecond, busy: p}.run(p, tiny)
+		r.Invalid = "" // a busy machine gives fewer handshakes
+		valid(t, r, err)
+		if r.Idle == 0 || r.Beside == 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Those that are measured beside each other speak the same version with the same suite.
+func TestServersOverTLS(t *testing.T) {
+	each(t, serversOf(t, "tls-plain-64")[1:], func(t *testing.T, p *process) {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: anybody}}
+		defer client.CloseIdleConnections()
+		r, err := client.Get("https://" + p.addr + "/plaintext")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		if err != nil || string(b) != "Hello, World!" || r.TLS.Version != tls.VersionTLS13 || r.TLS.CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+			t.Errorf("%q, %v, %s, %s", b, err, tls.VersionName(r.TLS.Version), tls.CipherSuiteName(r.TLS.CipherSuite))
 		}
 	})
 }
@@ -200,6 +235,40 @@ func TestWakers(t *testing.T) {
 	}
 }
 
+// The rows are clients; the figures are theirs, and the load is the testee.
+func TestClients(t *testing.T) {
+	if err := built(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range serversOf(t, "client-64") {
+		r, err := measureClient(bench{bin: programDir}, s, tiny)
+		if err != nil || r.Invalid != "" || r.Ops == 0 || r.User+r.System == 0 || r.Load == 0 || r.Seconds < tiny.Seconds() || r.RSS == 0 {
+			t.Errorf("%s: %+v, %v", s.name, r, err)
+		}
+	}
+}
+
+// The rows are proxies, and what they pass on is whole.
+func TestProxies(t *testing.T) {
+	if err := built(); err != nil {
+		t.Fatal(err)
+	}
+	if !have(wrkTool.name) {
+		t.Skip("SKIPPED, NOT TESTED: there is no wrk here")
+	}
+	for _, name := range []string{"proxy-64", "proxy-post-1m"} {
+		for _, w := range possible(works()) {
+			if w.name != name {
+				continue
+			}
+			for _, s := range w.servers {
+				r, err := w.run(bench{bin: programDir}, s, tiny)
+				valid(t, r, err)
+			}
+		}
+	}
+}
+
 func TestIdle(t *testing.T) {
 	each(t, []server{testee}, func(t *testing.T, p *process) {
 		r, err := idle{conns: 20}.run(p, 0)
@@ -239,5 +308,25 @@ func TestRun(t *testing.T) {
 	html, err := os.ReadFile(c.chart)
 	if err != nil || bytes.Count(html, []byte("<svg")) != 2 {
 		t.Errorf("chart: %v\n%s", err, html)
+	}
+}
+
+// The loads over TLS check each reply and each delivery themselves.
+func TestSecureLoads(t *testing.T) {
+	for _, w := range possible(works()) {
+		if w.name != "tls-handshakes" && w.name != "tls-broadcast-64" {
+			continue
+		}
+		for _, s := range w.servers {
+			t.Run(w.name+"/"+strings.ReplaceAll(s.name, "/", "-"), func(t *testing.T) {
+				if err := built(); err != nil {
+					t.Fatal(err)
+				}
+				r, err := w.run(bench{bin: programDir}, s, tiny)
+				if err != nil || r.Invalid != "" || r.Ops < 100 {
+					t.Errorf("%+v, %v", r, err)
+				}
+			})
+		}
 	}
 }

@@ -57,20 +57,40 @@ func (s server) fill(bin string) (args []string, addr string, err error) {
 	_, port, _ := net.SplitHostPort(addr)
 	l.Close()
 	r := strings.NewReplacer("ADDR", addr, "PORT", port, "DIR", filepath.Join(bin, staticDir))
+	if s.config != "" {
+		file := filepath.Join(bin, "config-"+port)
+		if err := os.WriteFile(file, []byte(r.Replace(s.config)), 0o644); err != nil {
+			return nil, "", err
+		}
+		r = strings.NewReplacer("ADDR", addr, "PORT", port, "DIR", filepath.Join(bin, staticDir), "CONFIG", file)
+	}
 	for _, a := range s.args {
 		args = append(args, r.Replace(a))
 	}
 	return args, addr, nil
 }
 
-// start runs a server on a free port, with one processor, and waits until it listens.
+// start runs a server on a free port, with one processor unless it has both, and waits until it
+// listens.
 func start(bin string, s server) (*process, error) {
+	if s.both {
+		return startOn(bin, s, []int{serverCPU, loadCPU})
+	}
+	return startOn(bin, s, []int{serverCPU})
+}
+
+// startOn is start with these processors.
+func startOn(bin string, s server, cpus []int) (*process, error) {
 	args, addr, err := s.fill(bin)
 	if err != nil {
 		return nil, err
 	}
-	cmd := pinned([]int{serverCPU}, filepath.Join(bin, s.program), args...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	program := filepath.Join(bin, s.program)
+	if s.program == nginxName {
+		program, _ = nginxPath()
+	}
+	cmd := pinned(cpus, program, args...)
+	cmd.Env = append(os.Environ(), fmt.Sprint("GOMAXPROCS=", len(cpus)))
 	p := &process{cmd: cmd, addr: addr}
 	cmd.Stderr = &p.said
 	begin := time.Now()
@@ -94,7 +114,8 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
-// profile has perf record the server until stop is called, into a file of dir. Without a dir it does nothing.
+// profile has perf record the server until stop is called, into a file of dir. Without a dir it
+// does nothing.
 func (p *process) profile(dir, name string) (stop func(), err error) {
 	if dir == "" {
 		return func() {}, nil
@@ -122,7 +143,8 @@ type usage struct{ user, system time.Duration }
 
 func (u usage) total() time.Duration { return u.user + u.system }
 
-// minus returns what has been used since before. The split is coarse, so in a short time one part may seem to shrink.
+// minus returns what has been used since before. The split is coarse, so in a short time one part
+// may seem to shrink.
 func (u usage) minus(before usage) usage {
 	d := usage{u.user - before.user, u.system - before.system}
 	if d.system < 0 {
@@ -131,8 +153,9 @@ func (u usage) minus(before usage) usage {
 	return d
 }
 
-// cpu returns the processor time that all threads of the server have used so far. /proc/PID/stat tells how it splits
-// between user and system mode, in ticks of 10 ms; the sum is from the process's clock, in nanoseconds.
+// cpu returns the processor time that all threads of the server have used so far. /proc/PID/stat
+// tells how it splits between user and system mode, in ticks of 10 ms; the sum is from the
+// process's clock, in nanoseconds.
 func (p *process) cpu() (usage, error) {
 	pid := p.cmd.Process.Pid
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -170,8 +193,8 @@ func (p *process) rss() (int, error) {
 	return 0, fmt.Errorf("/proc/PID/status has no VmRSS")
 }
 
-// pinThread binds the calling thread to the load's processor. The caller has locked itself to the thread, and never unlocks,
-// so that the thread ends with it.
+// pinThread binds the calling thread to the load's processor. The caller has locked itself to the
+// thread, and never unlocks, so that the thread ends with it.
 func pinThread() {
 	if runtime.NumCPU() < 2 {
 		return

@@ -21,25 +21,28 @@ type report struct {
 
 // A table is one work.
 type table struct {
-	Name  string `json:"name"`
-	Title string `json:"title"`
-	What  string `json:"what"` // that Cost is, with its unit
-	Rows  []row  `json:"rows"`
+	Name  string    `json:"name"`
+	Title string    `json:"title"`
+	What  string    `json:"what"` // that Cost is, with its unit
+	Rows  []row     `json:"rows"`
+	Pairs []pairing `json:"pairs,omitempty"` // with -base
 	what  measure
 }
 
 // A row is one server: the median of its valid rounds in each column.
 type row struct {
 	Server   string   `json:"server"`
-	Rate     float64  `json:"rate"`        // operations a second
-	Cost     float64  `json:"cost"`        // what the work is about, in the unit that the table says
-	User     float64  `json:"user_us"`     // processor time of an operation in user mode
-	System   float64  `json:"system_us"`   // and in the kernel
-	P50      float64  `json:"p50_us"`      // latency
-	P99      float64  `json:"p99_us"`      //
-	RSS      float64  `json:"rss_mib"`     // of the server
-	Busy     float64  `json:"server_busy"` // share of the time that the server's processor was at work for it
-	Load     float64  `json:"load_busy"`   // the same for the load generator
+	Rate     float64  `json:"rate"`                // operations a second
+	Cost     float64  `json:"cost"`                // what the work is about, in the unit that the table says
+	User     float64  `json:"user_us"`             // processor time of an operation in user mode
+	System   float64  `json:"system_us"`           // and in the kernel
+	P50      float64  `json:"p50_us"`              // latency
+	P99      float64  `json:"p99_us"`              //
+	Idle     float64  `json:"idle_us,omitempty"`   // p90 while nothing else goes on
+	Beside   float64  `json:"beside_us,omitempty"` // p90 beside other work
+	RSS      float64  `json:"rss_mib"`             // of the server
+	Busy     float64  `json:"server_busy"`         // share of the time that the server's processor was at work for it
+	Load     float64  `json:"load_busy"`           // the same for the load generator
 	Floor    float64  `json:"floor_ratio,omitempty"`
 	Mangusta float64  `json:"mangusta_ratio,omitempty"`
 	Invalid  string   `json:"invalid,omitempty"`
@@ -50,7 +53,7 @@ func newReport(rounds int) *report {
 	return &report{When: time.Now().UTC().Format(time.DateTime), System: system(), Go: runtime.Version(), Rounds: rounds}
 }
 
-var units = map[measure]string{perOperation: "CPU µs/op", perIdle: "bytes of RSS each", latency: "p50 in µs", footprint: "MiB", programSize: "MiB"}
+var units = map[measure]string{perOperation: "CPU µs/op", perIdle: "bytes of RSS each", latency: "p50 in µs", footprint: "MiB", programSize: "MiB", besideWork: "p90 beside / p90 idle"}
 
 // cost is what a run is compared by.
 func (what measure) cost(r result) float64 {
@@ -61,6 +64,8 @@ func (what measure) cost(r result) float64 {
 		return micros(r.P50)
 	case footprint, programSize:
 		return r.Size / (1 << 20)
+	case besideWork:
+		return float64(r.Beside) / float64(max(r.Idle, 1))
 	}
 	return micros(r.User+r.System) / float64(max(r.Ops, 1))
 }
@@ -72,6 +77,11 @@ func (rep *report) add(w work, runs [][]result) *table {
 	t := table{Name: w.name, Title: w.title, What: units[w.what], what: w.what}
 	for i, s := range w.servers {
 		t.Rows = append(t.Rows, newRow(s.name, w.what, runs[i]))
+	}
+	for i := 1; i < len(w.servers); i++ {
+		if strings.HasPrefix(w.servers[i].program, baseName+"/") {
+			t.Pairs = append(t.Pairs, pair(w.servers[i-1].name, w.what, runs[i-1], runs[i]))
+		}
 	}
 	base := func(name string) float64 {
 		for _, r := range t.Rows {
@@ -123,6 +133,8 @@ func newRow(name string, what measure, runs []result) row {
 	r.System = over(func(x result) float64 { return micros(x.System) / float64(x.Ops) })
 	r.P50 = over(func(x result) float64 { return micros(x.P50) })
 	r.P99 = over(func(x result) float64 { return micros(x.P99) })
+	r.Idle = over(func(x result) float64 { return micros(x.Idle) })
+	r.Beside = over(func(x result) float64 { return micros(x.Beside) })
 	r.RSS = over(func(x result) float64 { return x.RSS / (1 << 20) })
 	r.Busy = over(func(x result) float64 { return perSecond((x.User + x.System).Seconds(), x) })
 	r.Load = over(func(x result) float64 { return perSecond(x.Load.Seconds(), x) })
@@ -185,6 +197,11 @@ var (
 		latency:     {p50, p99, toFloor, toOurs},
 		footprint:   {costOf("MiB", 2), {"start ms", number(1, func(r row) float64 { return r.P50 / 1000 })}, rss, toOurs},
 		programSize: {costOf("MiB", 2), toOurs},
+		besideWork: {
+			{"p90 idle µs", number(0, func(r row) float64 { return r.Idle })}, {"p90 beside µs", number(0, func(r row) float64 { return r.Beside })},
+			costOf("ratio", 2), {"handshakes/s", number(0, func(r row) float64 { return r.Rate })},
+			{"server CPU", percent(func(r row) float64 { return r.Busy })},
+		},
 	}
 )
 
@@ -210,6 +227,9 @@ func (t *table) print(w io.Writer) {
 		fmt.Fprintln(tw)
 	}
 	tw.Flush()
+	for _, p := range t.Pairs {
+		p.print(w)
+	}
 	for _, r := range t.Rows {
 		if r.Invalid != "" {
 			fmt.Fprintf(w, "%s: INVALID: %s\n", r.Server, r.Invalid)

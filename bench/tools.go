@@ -7,14 +7,16 @@ import (
 	"os/exec"
 )
 
-// A tool is a program that the harness runs, the Debian packages that have it, and what happens without it.
+// A tool is a program that the harness runs, the Debian packages that have it, and what happens
+// without it.
 type tool struct{ name, pkgs, without string }
 
 var (
-	gcc     = tool{"gcc", "gcc libc6-dev", "the floor is left out"}
-	wrkTool = tool{"wrk", "wrk", "the works over HTTP are left out"}
-	taskset = tool{"taskset", "util-linux", "servers and load share the processors"}
-	perf    = tool{"perf", "linux-perf", "nothing runs"}
+	gcc       = tool{"gcc", "gcc libc6-dev", "the floor is left out"}
+	wrkTool   = tool{"wrk", "wrk", "the works over HTTP are left out"}
+	taskset   = tool{"taskset", "util-linux", "servers and load share the processors"}
+	nginxTool = tool{"nginx", "nginx-light", "it is left out"}
+	perf      = tool{"perf", "linux-perf", "nothing runs"}
 )
 
 func have(name string) bool {

@@ -10,8 +10,10 @@ import (
 // A server is a program that is measured, as it is started for a work.
 type server struct {
 	name    string
-	program string   // a name in packages, or floorName
+	program string   // a name in packages, floorName, ringName or nginxName
 	args    []string // ADDR, PORT and DIR stand for where to listen and what files to serve
+	config  string   // the text of a file CONFIG, for those that have their settings there
+	both    bool     // on both processors, with GOMAXPROCS=2; the load takes its part of one of them
 }
 
 // A work is what servers are measured at.
@@ -22,6 +24,7 @@ type work struct {
 	pick    picked
 	once    bool // does not vary: one round is enough
 	needs   []tool
+	with    []string // programs that run needs besides those of the servers
 	servers []server
 	run     func(b bench, s server, length time.Duration) (result, error)
 }
@@ -41,6 +44,7 @@ const (
 	latency                     // of a wake-up
 	footprint                   // of a program: its size, its start, its memory
 	programSize                 // its size alone
+	besideWork                  // latency while the server does something else, and while it does not
 )
 
 // picked is when a work is part of a run that does not name it.
@@ -81,10 +85,11 @@ func under(l loader) func(bench, server, time.Duration) (result, error) {
 
 // works returns all works in the order in which they run.
 func works() []work {
-	return slices.Concat(httpWorks(), websocketWorks(), broadcastWorks(), restWorks(), sizeWorks())
+	return slices.Concat(httpWorks(), clientWorks(), proxyWorks(), websocketWorks(), broadcastWorks(), loopsWorks(), restWorks(), tlsWorks(), sizeWorks())
 }
 
-// choose returns the works whose name matches only, or those of the set when it is nil, with the servers that match peers.
+// choose returns the works whose name matches only, or those of the set when it is nil, with the
+// servers that match peers.
 func choose(all []work, set picked, only, peers *regexp.Regexp) []work {
 	var chosen []work
 	for _, w := range all {
@@ -109,7 +114,13 @@ func possible(ws []work) []work {
 			continue
 		}
 		if !have(gcc.name) {
-			w.servers = slices.DeleteFunc(slices.Clone(w.servers), func(s server) bool { return s.program == floorName })
+			w.servers = slices.DeleteFunc(slices.Clone(w.servers), func(s server) bool { return isFloor(s.program) })
+		}
+		if !haveRing() {
+			w.servers = slices.DeleteFunc(slices.Clone(w.servers), func(s server) bool { return s.program == ringName })
+		}
+		if _, found := nginxPath(); !found {
+			w.servers = slices.DeleteFunc(slices.Clone(w.servers), func(s server) bool { return s.program == nginxName })
 		}
 		left = append(left, w)
 	}
@@ -120,6 +131,11 @@ func possible(ws []work) []work {
 func programs(ws []work) []string {
 	var names []string
 	for _, w := range ws {
+		for _, p := range w.with {
+			if !slices.Contains(names, p) {
+				names = append(names, p)
+			}
+		}
 		for _, s := range w.servers {
 			if !slices.Contains(names, s.program) {
 				names = append(names, s.program)
@@ -139,21 +155,27 @@ func tools(ws []work) []tool {
 			}
 		}
 	}
-	if slices.Contains(programs(ws), floorName) {
+	if slices.ContainsFunc(programs(ws), isFloor) {
 		ts = append(ts, gcc)
+	}
+	if _, found := nginxPath(); !found && slices.Contains(programs(ws), nginxName) {
+		ts = append(ts, nginxTool)
 	}
 	return ts
 }
 
-// rounds runs each server of w in turn, n times.
+// rounds runs each server of w in turn, n times, every other time in the opposite order.
 func (w work) rounds(b bench, n int, length time.Duration) [][]result {
 	if w.once {
 		n = 1
 	}
 	runs := make([][]result, len(w.servers))
-	for range n {
-		for i, s := range w.servers {
-			r, err := w.run(b, s, length)
+	for round := range n {
+		for i := range w.servers {
+			if round%2 == 1 {
+				i = len(w.servers) - 1 - i
+			}
+			r, err := w.run(b, w.servers[i], length)
 			if err != nil {
 				r = result{Invalid: err.Error()}
 			}

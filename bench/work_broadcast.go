@@ -2,7 +2,8 @@ package main
 
 import "fmt"
 
-// broadcastWorks are all combinations; those that differ from the first one in one respect are measured usually.
+// broadcastWorks are all combinations; those that differ from the first one in one respect are
+// measured usually.
 func broadcastWorks() []work {
 	var ws []work
 	for _, subs := range []int{2000, 10_000} {
@@ -18,10 +19,10 @@ func broadcastWorks() []work {
 }
 
 func broadcastWork(b broadcast, publisher string) work {
-	servers := []server{floorServer("ws")}
+	servers := []server{floorServer("ws"), ringServer("ws")}
 	for _, s := range []server{peer("mangusta", "mangusta"), peer("gws", "gws"), peer("gorilla", "gorilla"), peer("coder", "coder"),
 		peer("gobwas", "gobwas"), peer("nbio", "nbio")} {
-		servers = append(servers, server{s.name, s.program, append(s.args, "-publisher", publisher)})
+		servers = append(servers, server{name: s.name, program: s.program, args: append(s.args, "-publisher", publisher)})
 	}
 	w := work{name: fmt.Sprintf("broadcast-%s-%dx%d", size(b.size), b.subs, b.inFlight), servers: servers, run: under(b)}
 	how, from, others := "", "its handler", 0
@@ -36,7 +37,7 @@ func broadcastWork(b broadcast, publisher string) work {
 	}
 	if b.deflated {
 		w.name += "-deflated"
-		w.servers = without(servers, "floor", "gobwas")
+		w.servers = without(servers, "floor", "floor io_uring", "gobwas")
 		how = ", deflated"
 	}
 	if publisher == "goroutine" {

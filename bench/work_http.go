@@ -3,18 +3,18 @@ package main
 import "fmt"
 
 // testee and peer are the two programs of mangusta; see their documentation for what each serves.
-var testee = server{"mangusta", "testee", []string{"-listen", "ADDR", "-dir", "DIR"}}
+var testee = server{name: "mangusta", program: "testee", args: []string{"-listen", "ADDR", "-dir", "DIR"}}
 
 // peer returns a server of bench/peer.
 func peer(name, program string, args ...string) server {
-	return server{name, program, append([]string{"-listen", "ADDR", "-dir", "DIR"}, args...)}
+	return server{name: name, program: program, args: append([]string{"-listen", "ADDR", "-dir", "DIR"}, args...)}
 }
 
 // httpWorks are the works over HTTP.
 func httpWorks() []work {
 	full := []server{testee, peer("fasthttp", "fasthttp"), peer("net/http", "nethttp"), peer("nbio", "nbio")}
 	routed := append([]server{peer("mangusta", "mangusta")}, full[1:]...)
-	canned := append([]server{floorServer("http"), testee, peer("gnet", "gnet")}, full[1:]...)
+	canned := append([]server{floorServer("http"), ringServer("http"), testee, peer("gnet", "gnet")}, full[1:]...)
 	closing := append([]server{floorServer("http-close")}, full...)
 	over := func(name, title string, pick picked, servers []server, w wrk) work {
 		return work{name: name, title: title, pick: pick, needs: []tool{wrkTool}, servers: servers, run: under(w)}

@@ -10,7 +10,7 @@ import (
 func restWorks() []work {
 	pollers := func() (ws []server) {
 		for _, p := range []string{"epoll", "select"} {
-			ws = append(ws, server{"mangusta " + p, "testee", append([]string{"-poller", p}, testee.args...)})
+			ws = append(ws, server{name: "mangusta " + p, program: "testee", args: append([]string{"-poller", p}, testee.args...)})
 		}
 		return ws
 	}
@@ -23,24 +23,30 @@ func restWorks() []work {
 	return append(append(ws, wakeWorks()...), footprintWork())
 }
 
-// wakeWorks are wake-ups of a loop that sleeps, and of one that has just handled the wake-up before.
+// wakeWorks are wake-ups of a loop that sleeps, and of one that has just handled the wake-up
+// before.
 func wakeWorks() []work {
 	wake := func(name, title string, pick picked, w waking) work {
+		running, floorRunning := "-running=false", "asleep"
+		if w.running {
+			running, floorRunning = "-running", "running"
+		}
 		return work{name: name, title: "wake-up from a goroutine to a handler on the loop, " + title, what: latency, pick: pick,
 			servers: []server{
-				{"floor", floorName, []string{"wake", "COUNT", "MICROS"}},
-				{"mangusta", "mangusta", []string{"-wake", "COUNT", "-pause", "PAUSE"}},
-				{"gnet", "gnet", []string{"-listen", "ADDR", "-wake", "COUNT", "-pause", "PAUSE"}},
+				{name: "floor", program: floorName, args: []string{"wake", "COUNT", "MICROS", floorRunning}},
+				{name: "mangusta", program: "mangusta", args: []string{"-wake", "COUNT", "-pause", "PAUSE", running}},
+				{name: "gnet", program: "gnet", args: []string{"-listen", "ADDR", "-wake", "COUNT", "-pause", "PAUSE", running}},
 			},
 			run: func(b bench, s server, _ time.Duration) (result, error) { return w.run(b.bin, s) }}
 	}
 	const pause = 200 * time.Microsecond
 	one, two := []int{serverCPU}, []int{serverCPU, loadCPU}
 	return []work{
-		wake("wake-1", "one processor", always, waking{one, 1, 2000, pause}),
-		wake("wake-2", "two processors", usually, waking{two, 2, 2000, pause}),
-		wake("wake-busy-1", "one after the other, one processor", usually, waking{one, 1, 20_000, 0}),
-		wake("wake-busy-2", "one after the other, two processors", usually, waking{two, 2, 20_000, 0}),
+		wake("wake-1", "one processor", always, waking{one, 1, 2000, pause, false}),
+		wake("wake-2", "two processors", usually, waking{two, 2, 2000, pause, false}),
+		wake("wake-2-running", "two processors, the goroutine has been running", usually, waking{two, 2, 2000, pause, true}),
+		wake("wake-busy-1", "one after the other, one processor", usually, waking{one, 1, 20_000, 0, false}),
+		wake("wake-busy-2", "one after the other, two processors", usually, waking{two, 2, 20_000, 0, false}),
 	}
 }
 
@@ -49,8 +55,8 @@ func footprintWork() work {
 	return work{name: "footprint", title: "size of the stripped static binary, start-up time, memory when started and idle",
 		what: footprint, once: true, pick: usually, run: measureFootprint,
 		servers: []server{
-			{"mangusta HTTP only", "httponly", []string{"http://ADDR"}},
-			{"mangusta hello", "hello", []string{"http://ADDR"}},
+			{name: "mangusta HTTP only", program: "httponly", args: []string{"http://ADDR"}},
+			{name: "mangusta hello", program: "hello", args: []string{"http://ADDR"}},
 			peer("fasthttp", "fasthttp"), peer("net/http", "nethttp"), peer("gws", "gws"), peer("gorilla", "gorilla"),
 			peer("coder", "coder"), peer("gobwas", "gobwas"), peer("gnet", "gnet"), peer("nbio", "nbio"),
 		}}

@@ -1,47 +1,27 @@
 // floor is what the kernel alone costs: an epoll loop that does as little as can be done around the system calls.
 //
-//	floor http PORT        a canned response for each blank line
+//	floor http PORT        a canned reply for each blank line
 //	floor http-close PORT  the same, and the connection is closed behind it
 //	floor ws PORT          a fixed handshake; /ws echoes frames, what comes on /sub is sent to every /sub
 //	floor wake N PAUSE     N pings between two threads through a socketpair, PAUSE microseconds apart; prints the latency
+//	floor wake N PAUSE running   the same, and the thread that pings does not sleep between
 //
-// It trusts its peer in everything: masked frames of whole messages, no control frames, handshakes in one read.
+// protocol.h has what it does with the bytes, uring.c the same over io_uring.
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MAXFD = 1 << 16, BUFFER = 1 << 21, HTTP_READ = 1 << 14, BATCH = 1024 }; // the answers to HTTP_READ bytes fit into BUFFER
+#include "protocol.h"
 
-struct conn {
-	int open;      // the handshake is done
-	int sub;       // it came on /sub
-	int newlines;  // of a blank line that a read has cut: bytes of "\r\n\r\n" seen
-	char *in;      // a frame that a read has cut
-	size_t in_len;
-	char *out;     // what send did not take
-	size_t out_len;
-};
+enum { BATCH = 1024 };
 
-static struct conn conns[MAXFD];
-static int subs[MAXFD], nsubs;
-static char in[BUFFER], out[BUFFER];
-static int ep, closing;
+static char out[BUFFER];
+static int ep;
 
-static void die(const char *what) {
-	perror(what);
-	exit(1);
-}
+static char *room(void) { return out; }
 
 static void watch(int op, int fd, uint32_t events) {
 	struct epoll_event ev = {.events = events, .data.fd = fd};
@@ -49,18 +29,10 @@ static void watch(int op, int fd, uint32_t events) {
 }
 
 static void drop(int fd) {
-	struct conn *c = &conns[fd];
-	if (c->sub) {
-		for (int i = 0; i < nsubs; i++)
-			if (subs[i] == fd) subs[i--] = subs[--nsubs];
-	}
-	free(c->in);
-	free(c->out);
-	memset(c, 0, sizeof *c);
+	forget(fd);
 	close(fd);
 }
 
-// put sends n bytes, and keeps what the socket does not take.
 static void put(int fd, const char *p, size_t n) {
 	struct conn *c = &conns[fd];
 	ssize_t sent = 0;
@@ -73,9 +45,7 @@ static void put(int fd, const char *p, size_t n) {
 		}
 		watch(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLOUT);
 	}
-	c->out = realloc(c->out, c->out_len + n - sent);
-	memcpy(c->out + c->out_len, p + sent, n - sent);
-	c->out_len += n - sent;
+	keep_rest(c, p + sent, n - sent);
 }
 
 // flush sends what was kept.
@@ -86,109 +56,6 @@ static void flush(int fd) {
 	c->out_len -= sent;
 	memmove(c->out, c->out + sent, c->out_len);
 	if (c->out_len == 0) watch(EPOLL_CTL_MOD, fd, EPOLLIN);
-}
-
-static const char keep[] = "HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\n"
-	"Content-Length: 13\r\n\r\nHello, World!";
-static const char once[] = "HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\n"
-	"Content-Length: 13\r\nConnection: close\r\n\r\nHello, World!";
-
-// on_http answers each blank line.
-static void on_http(int fd, const char *p, size_t n) {
-	static const char blank[] = "\r\n\r\n";
-	struct conn *c = &conns[fd];
-	const char *reply = closing ? once : keep;
-	size_t len = (closing ? sizeof once : sizeof keep) - 1, used = 0;
-	const char *end = p + n;
-	while (p < end) {
-		if (c->newlines == 0) {
-			p = memchr(p, '\r', end - p);
-			if (p == NULL) break;
-		}
-		if (*p == blank[c->newlines]) c->newlines++;
-		else c->newlines = *p == '\r';
-		p++;
-		if (c->newlines == 4) {
-			c->newlines = 0;
-			memcpy(out + used, reply, len);
-			used += len;
-		}
-	}
-	if (used == 0) return;
-	put(fd, out, used);
-	if (closing) drop(fd);
-}
-
-// on_handshake accepts whatever has a blank line at its end. The answer is right for the key of RFC 6455 §1.3.
-static void on_handshake(int fd, const char *p, size_t n) {
-	static const char reply[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-	if (n < 4 || memcmp(p + n - 4, "\r\n\r\n", 4) != 0) {
-		drop(fd);
-		return;
-	}
-	conns[fd].open = 1;
-	if (memcmp(p, "GET /sub", 8) == 0) {
-		conns[fd].sub = 1;
-		subs[nsubs++] = fd;
-	}
-	put(fd, reply, sizeof reply - 1);
-}
-
-// unmask copies n bytes, eight at a time.
-static void unmask(char *dst, const char *src, size_t n, const char *key) {
-	uint64_t k, w;
-	size_t i = 0;
-	memcpy(&k, key, 4);
-	memcpy((char *)&k + 4, key, 4);
-	for (; i + 8 <= n; i += 8) {
-		memcpy(&w, src + i, 8);
-		w ^= k;
-		memcpy(dst + i, &w, 8);
-	}
-	for (; i < n; i++) dst[i] = src[i] ^ key[i & 3];
-}
-
-// on_frames turns masked frames to unmasked ones, all that are whole, and sends them off together.
-static void on_frames(int fd, const char *p, size_t n) {
-	struct conn *c = &conns[fd];
-	size_t used = 0;
-	for (;;) {
-		size_t head = 2, len;
-		if (n < head) break;
-		len = p[1] & 0x7f;
-		if (len == 126) {
-			head = 4;
-			if (n < head) break;
-			len = (uint8_t)p[2] << 8 | (uint8_t)p[3];
-		} else if (len == 127) {
-			head = 10;
-			if (n < head) break;
-			uint64_t big;
-			memcpy(&big, p + 2, 8);
-			len = be64toh(big);
-		}
-		if (n < head + 4 + len) break;
-		memcpy(out + used, p, head);
-		out[used + 1] &= 0x7f;
-		unmask(out + used + head, p + head + 4, len, p + head);
-		used += head + len;
-		p += head + 4 + len;
-		n -= head + 4 + len;
-	}
-	if (n > 0) {
-		char *rest = malloc(n);
-		memcpy(rest, p, n);
-		free(c->in);
-		c->in = rest;
-	}
-	c->in_len = n;
-	if (used == 0) return;
-	if (!c->sub) {
-		put(fd, out, used);
-		return;
-	}
-	for (int i = 0; i < nsubs; i++) put(subs[i], out, used);
 }
 
 static void on_read(int fd, int http) {
@@ -221,12 +88,8 @@ static void on_accept(int l) {
 }
 
 static void serve(int port, int http) {
-	int one = 1, l = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int l = listen_on(port);
 	struct epoll_event evs[BATCH];
-	setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(l, (struct sockaddr *)&a, sizeof a) < 0) die("bind");
-	if (listen(l, 4096) < 0) die("listen");
 	ep = epoll_create1(0);
 	watch(EPOLL_CTL_ADD, l, EPOLLIN);
 	for (;;) {
@@ -270,13 +133,14 @@ static int by_value(const void *a, const void *b) {
 	return (x > y) - (x < y);
 }
 
-static void wake(int n, int pause) {
+static void wake(int n, int pause, int running) {
 	int64_t *took = calloc(n, sizeof *took), seen;
 	pthread_t t;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ping) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, pong) < 0) die("socketpair");
 	if (pthread_create(&t, NULL, echo_pings, NULL) != 0) die("pthread_create");
 	for (int i = 0; i < n; i++) {
-		if (pause > 0) usleep(pause);
+		if (pause > 0 && !running) usleep(pause);
+		for (int64_t begin = now(); running && now() - begin < pause * 1000LL;) continue;
 		int64_t start = now();
 		if (write(ping[0], "", 1) != 1) die("write");
 		if (read(pong[0], &seen, sizeof seen) != sizeof seen) die("read");
@@ -289,11 +153,11 @@ static void wake(int n, int pause) {
 int main(int argc, char **argv) {
 	int n = argc > 2 ? atoi(argv[2]) : 0;
 	if (n <= 0) {
-		fprintf(stderr, "usage: floor http|http-close|ws PORT, floor wake N PAUSE\n");
+		fprintf(stderr, "usage: floor http|http-close|ws PORT, floor wake N PAUSE [running|asleep]\n");
 		return 2;
 	}
 	closing = strcmp(argv[1], "http-close") == 0;
-	if (strcmp(argv[1], "wake") == 0) wake(n, argc > 3 ? atoi(argv[3]) : 0);
+	if (strcmp(argv[1], "wake") == 0) wake(n, argc > 3 ? atoi(argv[3]) : 0, argc > 4 && strcmp(argv[4], "running") == 0);
 	else serve(n, strcmp(argv[1], "ws") != 0);
 	return 0;
 }

@@ -6,24 +6,25 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/flate"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/conn/conntest"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/websocket"
+	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
 
-// What permessage-deflate may be built on. Run it on a quiet machine; cpu-ns is the time of the processor, not of the clock:
+// Libraries that permessage-deflate may be built on. Run it on a quiet machine; cpu-ns is the time
+// of the processor, not of the clock:
 //
 //	go test -run DeflateMemory -v ./bench/micro; GOMAXPROCS=1 go test -run '^$' -bench 'Compress|Inflate' ./bench/micro
 //
-// The choice is klauspost/compress for what is sent, and an inflater of our own for what comes: see ARCHITECTURE.md.
+// The choice is klauspost/compress for what is sent, and an inflater of our own for what comes: see
+// ARCHITECTURE.md.
 
 const syncTail = "\x00\x00\xff\xff"
 
@@ -54,7 +55,8 @@ type writer interface {
 // compress returns a function that compresses one message after the other, and its result.
 type compress func() (message func(p []byte), out *bytes.Buffer)
 
-// alone compresses each message for itself; chained lets it refer to all before, and costs each connection a writer.
+// alone compresses each message for itself; chained lets it refer to all before, and costs each
+// connection a writer.
 func alone(w writer, _ error) (func(p []byte), *bytes.Buffer) {
 	out := new(bytes.Buffer)
 	return func(p []byte) { out.Reset(); w.Reset(out); w.Write(p); w.Flush() }, out
@@ -122,8 +124,8 @@ func BenchmarkCompress(b *testing.B) {
 	}
 }
 
-// BenchmarkInflate gives what level 1 made to each reader; mangusta's figure is that of the whole way of a message, from the
-// read to the handler.
+// BenchmarkInflate gives what level 1 made to each reader; mangusta's figure is that of the whole
+// way of a message, from the read to the handler.
 func BenchmarkInflate(b *testing.B) {
 	for _, n := range []int{1 << 10, 16 << 10} {
 		message, out := alone(kp(1))
@@ -175,21 +177,22 @@ func appendFrame(b, p []byte) []byte {
 	return append(b, p...)
 }
 
+const handshake = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+
 // socket is a WebSocket without a network, and its loop.
 type socket struct {
-	c       *conn.Conn
-	in      []byte
-	touched []*conn.Conn
-	last    int // bytes of the last message
+	wire *conntest.Wire
+	loop *conntest.Loop
+	last int // bytes of the last message
 }
 
 func newSocket(takeover bool) *socket {
-	s := &socket{}
-	sh := conn.NewShared(s)
-	sh.Now = int64(time.Hour)
+	s := &socket{wire: conntest.NewWire(), loop: conntest.NewLoop()}
+	s.wire.Forget = true
 	limits := conn.Limits{}.WithDefaults()
-	opts := &websocket.Options{Deflate: &websocket.Deflate{ServerTakeover: takeover, ClientTakeover: takeover}}
-	s.c = conn.New(sh, 5, conn.NewID(5), s, &limits, func(c *conn.Conn, ev conn.Event) {
+	opts := &websocket.Options{Compress: deflate.New(deflate.Options{ServerTakeover: takeover, ClientTakeover: takeover})}
+	c := s.loop.Add(s.wire, &limits, func(c *conn.Conn, ev conn.Event) {
 		switch ev := ev.(type) {
 		case *http.Message:
 			websocket.Upgrade(c, ev, opts)
@@ -197,40 +200,19 @@ func newSocket(takeover bool) *socket {
 			s.last = len(ev.Data)
 		}
 	})
-	http.Attach(s.c, http.NewServer(http.Options{}))
-	s.receive([]byte("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"))
+	http.Attach(c, http.NewServer(http.Options{}))
+	s.receive([]byte(handshake))
 	return s
 }
 
-func (s *socket) Touch(c *conn.Conn)                    { s.touched = append(s.touched, c) }
-func (s *socket) SetPoll(*conn.Conn, bool)              {}
-func (s *socket) CloseWrite(int) error                  { return nil }
-func (s *socket) Close(int) error                       { return nil }
-func (s *socket) Write(_ int, p []byte) (int, error)    { return len(p), nil }
-func (s *socket) Writev(_ int, p [][]byte) (int, error) { return len(slices.Concat(p...)), nil }
-
-func (s *socket) Read(_ int, p []byte) (int, error) {
-	if len(s.in) == 0 {
-		return -1, syscall.EAGAIN
-	}
-	n := copy(p, s.in)
-	s.in = s.in[n:]
-	return n, nil
-}
-
 func (s *socket) receive(p []byte) {
-	for s.in = p; len(s.in) > 0; {
-		s.c.Readable()
-		batch := s.touched
-		s.touched = s.touched[:0]
-		for _, c := range batch {
-			c.Settle()
-		}
+	s.wire.Arrive(p, nil)
+	if err := s.loop.Turn(); err != nil {
+		panic(err)
 	}
 }
 
-// TestDeflateMemory logs what each context holds behind a message of 1 KB and one of 64 KB.
+// TestDeflateMemory logs what each context holds after a message of 1 KB and one of 64 KB.
 func TestDeflateMemory(t *testing.T) {
 	heap := func() int {
 		runtime.GC()

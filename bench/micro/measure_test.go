@@ -14,8 +14,8 @@ func processor() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// measure runs f, which takes a number, as a benchmark. It tells the processor time too, to which other load on the machine
-// adds little.
+// measure runs f, which takes a number, as a benchmark. It tells the processor time too, to which
+// other load on the machine adds little.
 func measure(b *testing.B, f func(i int)) {
 	b.ReportAllocs()
 	for i := range 100 {

@@ -24,7 +24,8 @@ var browserRequest = func() []byte {
 	return []byte(head + strings.Repeat("0123456789abcdef", 10)[:500-len(head)-len(end)] + end)
 }()
 
-// parsers are three readers of a request's head. Each makes a parse, and a description of what it has read.
+// parsers are three readers of a request's head. Each makes a parse, and a description of what it
+// has read.
 var parsers = []struct {
 	name string
 	new  func() (parse func() error, describe func() string)

@@ -1,5 +1,5 @@
-// Command coder is the peer for coder/websocket: its echo and chat examples, a queue and a writing goroutine for each
-// subscriber.
+// Command coder is the peer for coder/websocket: its echo and chat examples, a queue and a writing
+// goroutine for each subscriber.
 package main
 
 import (
@@ -61,15 +61,16 @@ func (s *subs) publish(p []byte) {
 }
 
 func (s *subs) serve(w http.ResponseWriter, r *http.Request, publish func([]byte)) {
+	q := make(chan []byte, 16)
+	s.mu.Lock()
+	s.queues[q] = true // before the client's handshake is over: it may publish at once
+	s.mu.Unlock()
+	defer s.drop(q)
 	c, err := websocket.Accept(w, r, options)
 	if err != nil {
 		return
 	}
 	defer c.CloseNow()
-	q := make(chan []byte, 16)
-	s.mu.Lock()
-	s.queues[q] = true
-	s.mu.Unlock()
 	go func() {
 		defer c.CloseNow()
 		for p := range q {
@@ -81,10 +82,14 @@ func (s *subs) serve(w http.ResponseWriter, r *http.Request, publish func([]byte
 	for {
 		_, p, err := c.Read(context.Background())
 		if err != nil {
-			break
+			return
 		}
 		publish(p)
 	}
+}
+
+// drop ends the queue of a subscriber that is gone.
+func (s *subs) drop(q chan []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queues[q] {

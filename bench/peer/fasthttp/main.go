@@ -1,5 +1,5 @@
-// Command fasthttp is the peer for valyala/fasthttp, set up as its README advises for speed: no normalised header names,
-// bodies set from byte slices, and a switch where a router would be.
+// Command fasthttp is the peer for valyala/fasthttp, set up as its README advises for speed: no
+// normalised header names, bodies set from byte slices, and a switch where a router would be.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command gnet is the peer for panjf2000/gnet: a canned response for each blank line, and nothing else, so the bare limit of
-// that loop. It runs one event loop on the one processor that it has.
+// Command gnet is the peer for panjf2000/gnet: a canned response for each blank line, and nothing
+// else, so the bare limit of that loop. It runs one event loop on the one processor that it has.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Command gobwas is the peer for gobwas/ws with one goroutine for each connection: the upgrade without net/http, frames read
-// and written through buffers of bufio, and for broadcast one frame that is compiled once and written as it is.
+// Command gobwas is the peer for gobwas/ws with one goroutine for each connection: the upgrade
+// without net/http, frames read and written through buffers of bufio, and for broadcast one frame
+// that is compiled once and written as it is.
 package main
 
 import (
@@ -41,7 +42,8 @@ type subs struct {
 	conns map[net.Conn]bool
 }
 
-// publish writes the compiled frame to each connection; it is for the kernel's buffers to be large enough.
+// publish writes the compiled frame to each connection; it is for the kernel's buffers to be large
+// enough.
 func (s *subs) publish(p []byte) {
 	frame, err := ws.CompileFrame(ws.NewTextFrame(p))
 	if err != nil {
@@ -87,7 +89,8 @@ func (s *subs) serve(c net.Conn, buffer int, publish func([]byte)) {
 	})
 }
 
-// read gives each frame to message; the payload is valid until that returns. The load sends messages of one frame.
+// read gives each frame to message; the payload is valid until that returns. The load sends
+// messages of one frame.
 func read(r *bufio.Reader, message func(op ws.OpCode, p []byte) error) {
 	var buf []byte
 	for {

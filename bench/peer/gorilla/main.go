@@ -1,6 +1,6 @@
-// Command gorilla is the peer for gorilla/websocket: the echo loop and the chat hub of its examples, the hub with
-// PreparedMessage. Buffers of size 0 are those of net/http, as its documentation advises; for large messages it advises
-// buffers of their size.
+// Command gorilla is the peer for gorilla/websocket: the echo loop and the chat hub of its
+// examples, the hub with PreparedMessage. Buffers of size 0 are those of net/http, as its
+// documentation advises; for large messages it advises buffers of their size.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command gws is the peer for lxzan/gws: messages handled on the goroutine that reads them, and its Broadcaster.
+// Command gws is the peer for lxzan/gws: messages handled on the goroutine that reads them, and its
+// Broadcaster.
 package main
 
 import (
@@ -11,7 +12,7 @@ import (
 	"github.com/seed4930a636/mangusta/bench/peer/internal/setup"
 )
 
-var option = &gws.ServerOption{PermessageDeflate: gws.PermessageDeflate{Enabled: true}}
+var option = &gws.ServerOption{PermessageDeflate: gws.PermessageDeflate{Enabled: true}, ReadMaxPayloadSize: 64 << 20}
 
 // echo sends back what comes.
 type echo struct{ gws.BuiltinEventHandler }

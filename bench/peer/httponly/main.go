@@ -1,4 +1,5 @@
-// Command httponly is the smallest program with mangusta's HTTP and without WebSocket, for its size.
+// Command httponly is the smallest program with mangusta's HTTP and without WebSocket, for its
+// size.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command nbio is the peer for lesismal/nbio in its non-blocking mode: one poller for the one processor, and payloads that
-// are released when their handler returns.
+// Command nbio is the peer for lesismal/nbio in its non-blocking mode: one poller for the one
+// processor, and payloads that are released when their handler returns.
 package main
 
 import (

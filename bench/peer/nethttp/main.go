@@ -11,5 +11,8 @@ import (
 
 func main() {
 	f := setup.Parse()
+	if f.Cert != "" {
+		log.Fatal(http.ListenAndServeTLS(f.Listen, f.Cert, f.Key, web.Mux(f)))
+	}
 	log.Fatal(http.ListenAndServe(f.Listen, web.Mux(f)))
 }
