@@ -112,7 +112,7 @@ func TestRTUNoise(t *testing.T) {
 				}
 			}
 			// A wrong checksum, always.
-			r.x.o.Timeout = 200 * time.Millisecond
+			r.x.o.Timeout = time.Second // the request ends with it, not before
 			s.set(func() {
 				s.reply = func(_ int, f []byte) [][]byte { f[len(f)-1] ^= 1; return [][]byte{f} }
 			})
