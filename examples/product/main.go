@@ -136,7 +136,7 @@ func (p *product) run() error {
 	if p.service, err = newService(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(p.cfg.data, 0o700); err != nil {
+	if err := makeDir(p.cfg.data); err != nil {
 		return err
 	}
 	poller, err := mgr.ParsePoller(p.cfg.poller)
@@ -170,6 +170,22 @@ func (p *product) run() error {
 	}
 	p.serving()
 	return p.serve(ctx)
+}
+
+// makeDir makes the directory of the data, and is done when the disk has it: with the directory, a
+// power cut would take all that is kept in it.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil // the directory above it may be another user's
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	above, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(above.Sync(), above.Close())
 }
 
 // listen puts the parts together.
