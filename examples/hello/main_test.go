@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -37,5 +39,17 @@ func TestGreetsAndEchoes(t *testing.T) {
 	}
 	if b, err := wsutil.ReadServerText(c); string(b) != "ciao" {
 		t.Errorf("echoed %q, %v", b, err)
+	}
+}
+
+func TestFlagsPrintTheUsage(t *testing.T) {
+	for _, arg := range []string{"-h", "-help", "--help", "-listen"} {
+		out, err := programtest.Run(t, arg)
+		if end := (*exec.ExitError)(nil); !errors.As(err, &end) || end.ExitCode() != 2 {
+			t.Errorf("%s: ended with %v, want status 2", arg, err)
+		}
+		if !strings.HasPrefix(out, "usage: hello [URL]\n") {
+			t.Errorf("%s: printed %q", arg, out)
+		}
 	}
 }
