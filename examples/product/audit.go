@@ -17,14 +17,12 @@ var errUnsafe = errors.New("there are unsafe settings")
 // run beside the program.
 func runAudit(w io.Writer, args []string) error {
 	var cfg config
-	f := flag.NewFlagSet("product audit", flag.ContinueOnError)
+	f := flag.NewFlagSet("product audit", flag.ExitOnError)
 	f.SetOutput(w)
 	cfg.flags(f)
 	asJSON := f.Bool("json", false, "print JSON")
 	proc := f.String("proc", "/proc", "`directory` in which the kernel tells of open ports; - leaves them out")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
+	f.Parse(args) // exits with 2 if it fails, and with 0 after -h
 	o := audit.Options{
 		Users: filepath.Join(cfg.data, "users.json"), Private: []string{cfg.data}, Proc: *proc,
 		Slots: cfg.slots, NoUpdates: cfg.slots == "",

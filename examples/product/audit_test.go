@@ -87,3 +87,18 @@ func TestAudit(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// Status 1 is for unsafe settings: a script must not take a wrong option for them.
+func TestAuditUsage(t *testing.T) {
+	for arg, want := range map[string]int{"-h": 0, "-nonsense": 2} {
+		out, err := programtest.Run(t, "audit", arg)
+		status := 0
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			status = exit.ExitCode()
+		}
+		if status != want || !strings.Contains(out, "Usage of product audit:") {
+			t.Errorf("%s: exit %d, want %d: %s", arg, status, want, out)
+		}
+	}
+}
