@@ -18,7 +18,7 @@ type heard struct {
 	on      int   // the index of the interface
 	at      int64 // when it came
 	expires int64
-	stage   int // how often it was asked for again before it expires
+	stage   int // how often it was asked for again before it expires; stages at most
 	refresh int64
 }
 
@@ -52,9 +52,10 @@ type Browser struct {
 const mostInstances = 1024 // of one Browser
 
 // Browse looks for services of a type, such as _http._tcp, or of a subtype, such as
-// _printer._sub._http._tcp, until stop is called. f is called with each
-// service when its host, port, texts and an address are known, again when one of these changes, and
-// when it is gone. What f gets is its own.
+// _printer._sub._http._tcp, until stop or Close is called. f is called with each service when its
+// host, port, texts and an address are known, again when one of these changes, and when it is gone.
+// It is called before Browse returns, too, with the services that are known already, and not any
+// more after stop or Close. The Found belongs to f.
 func (d *Multicast) Browse(kind string, f func(*Found)) (stop func(), err error) {
 	sub, of, isSub := strings.Cut(kind, "._sub.")
 	if isSub {
@@ -121,8 +122,8 @@ func (d *Multicast) keep(on *Interface, r record) {
 	}
 	for _, h := range list {
 		if h.on == on.Index && h.sameAs(&r) {
-			if r.ttl == 0 { // §10.1: gone, in a second
-				h.expires = min(h.expires, soon)
+			if r.ttl == 0 { // §10.1: gone, in a second, and it is in vain to ask for it
+				h.expires, h.stage = min(h.expires, soon), stages
 			} else {
 				h.at, h.ttl, h.stage = now, r.ttl, 0
 				h.expires = now + int64(r.ttl)*int64(time.Second)
@@ -146,10 +147,12 @@ func (d *Multicast) keep(on *Interface, r record) {
 	d.again = true
 }
 
+const stages = 4
+
 // plan says when the record is asked for again: at 80, 85, 90 and 95 % of its time (§5.2).
 func (h *heard) plan() {
 	life := h.expires - h.at
-	if h.stage > 3 {
+	if h.stage >= stages {
 		h.refresh = h.expires
 		return
 	}
@@ -191,13 +194,9 @@ func (d *Multicast) review() {
 	}
 	for key, name := range wanted {
 		if d.asking[key] == nil {
-			a := &asking{key: key, name: name, wait: time.Second}
+			a := &asking{key: key, name: name}
 			d.asking[key] = a
-			first := jitter(20*time.Millisecond, 120*time.Millisecond) // §5.2
-			if key.kind != kindPTR {
-				first = jitter(0, 20*time.Millisecond)
-			}
-			a.timer = d.m.AfterFunc(first, func() { d.askAgain(a) })
+			a.begin(d)
 		}
 	}
 	for key, a := range d.asking {
@@ -218,9 +217,14 @@ func (d *Multicast) review() {
 // expire drops the records whose time is over.
 func (d *Multicast) expire() {
 	now := d.m.Now()
+	d.drop(func(h *heard) bool { return h.expires <= now })
+}
+
+// drop takes out of the cache the records that are over.
+func (d *Multicast) drop(over func(h *heard) bool) {
 	for key, list := range d.cache {
 		n := len(list)
-		list = slices.DeleteFunc(list, func(h *heard) bool { return h.expires <= now })
+		list = slices.DeleteFunc(list, over)
 		if d.heardN -= n - len(list); len(list) == 0 {
 			delete(d.cache, key)
 		} else {
@@ -237,7 +241,7 @@ func (d *Multicast) refresh(used map[*heard]bool) {
 	for key, list := range d.cache {
 		for _, h := range list {
 			at := h.expires
-			if used[h] && h.stage <= 3 {
+			if used[h] && h.stage < stages {
 				if h.refresh <= now {
 					due[key] = h.name
 					h.stage++
@@ -261,6 +265,16 @@ func (d *Multicast) refresh(used map[*heard]bool) {
 	if d.timerAt = next; next < 1<<63-1 {
 		d.timer = d.m.AfterFunc(time.Duration(max(next-now, 0)), func() { d.timer = nil; d.review() })
 	}
+}
+
+// begin asks for the first time, in a moment.
+func (a *asking) begin(d *Multicast) {
+	first := jitter(20*time.Millisecond, 120*time.Millisecond) // §5.2
+	if a.key.kind != kindPTR {
+		first = jitter(0, 20*time.Millisecond)
+	}
+	a.wait = time.Second
+	a.timer = d.m.AfterFunc(first, func() { d.askAgain(a) })
 }
 
 func (d *Multicast) askAgain(a *asking) {
@@ -310,17 +324,24 @@ func (b *Browser) review(need func(wname, uint16) []*heard) (news []func()) {
 		seen[inst.key()] = true
 		if f := b.found(inst, need); f != nil && !f.equal(b.told[inst.key()]) {
 			b.told[inst.key()] = f
-			news = append(news, func() { b.f(f.clone()) })
+			news = append(news, func() { b.tell(f.clone()) })
 		}
 	}
 	for key, f := range b.told {
 		if !seen[key] {
 			delete(b.told, key)
 			gone := &Found{Service: Service{Name: f.Name, Type: f.Type}, Gone: true}
-			news = append(news, func() { b.f(gone) })
+			news = append(news, func() { b.tell(gone) })
 		}
 	}
 	return news
+}
+
+// tell calls the function, unless an earlier call of it, say, has ended b.
+func (b *Browser) tell(f *Found) {
+	if slices.Contains(b.d.browsers, b) {
+		b.f(f)
+	}
 }
 
 // found puts together what is known of an instance; nil if something is missing.

@@ -163,15 +163,27 @@ func (d *Multicast) Stats() MulticastStats {
 
 // look notices that interfaces have changed.
 func (d *Multicast) look() {
-	list, err := interfaces()
-	list = d.opts.announced(list)
-	if err != nil || slices.EqualFunc(list, d.ifaces, func(a, b Interface) bool { return a.Index == b.Index && slices.Equal(a.Addrs, b.Addrs) }) {
+	if list, err := interfaces(); err == nil {
+		d.changed(d.opts.announced(list))
+	}
+}
+
+// changed takes the interfaces that there are now.
+func (d *Multicast) changed(list []Interface) {
+	if slices.EqualFunc(list, d.ifaces, func(a, b Interface) bool { return a.Index == b.Index && slices.Equal(a.Addrs, b.Addrs) }) {
 		return
 	}
 	d.use(list)
 	for _, k := range d.own {
 		k.probe(0)
 	}
+	d.drop(func(h *heard) bool { return d.iface(h.on) == nil })
+	for _, a := range d.asking { // nobody has heard them on an interface that has come
+		a.timer.Stop()
+		a.begin(d)
+	}
+	d.again = true
+	d.settle()
 }
 
 // use joins the groups on the interfaces of list.
