@@ -44,7 +44,7 @@ func Inspect(file string) (Summary, error) {
 			return Summary{}, err
 		}
 	}
-	s, err := load(disk.OS, file)
+	s, _, err := load(disk.OS, file)
 	if err != nil {
 		return Summary{}, err
 	}

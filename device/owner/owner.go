@@ -20,7 +20,8 @@ import (
 // Options are the settings of an Owner. The zero value works, and forgets everything at the end of
 // the program.
 type Options struct {
-	// File is where users, sessions and tokens are kept, with mode 0600.
+	// File is where users, sessions and tokens are kept, with mode 0600. Beside it is a copy,
+	// File.old, which is used if File is damaged.
 	File string
 
 	// Code is given the code for the first setup, to show it on the console. Nil writes it to Log.
@@ -111,9 +112,12 @@ func New(opts ...Options) (*Owner, error) {
 	}
 	o.state = &state{}
 	if p.File != "" {
-		var err error
-		if o.state, err = load(p.disk, p.File); err != nil {
+		var damage, err error
+		if o.state, damage, err = load(p.disk, p.File); err != nil {
 			return nil, err
+		}
+		if damage != nil {
+			p.Log.Error("the file of the users is damaged: its copy is used", "why", damage)
 		}
 	}
 	if o.state.admins() == 0 {
@@ -146,8 +150,8 @@ func (o *Owner) newCode() {
 }
 
 // Reset makes the device new: without users, sessions and tokens, and with a new code. It is for a
-// button of the device. The file from before the last change, which could bring the users back, is
-// removed too.
+// button of the device. What an earlier change has left beside the file, which could bring the users
+// back, is removed too.
 func (o *Owner) Reset() error {
 	err := o.change(func(s *state) error {
 		*s = state{}

@@ -161,8 +161,10 @@ func (s *state) valid() error {
 
 // load reads the file. A file that cannot be read is an error, not a device without an owner:
 // otherwise a person who damages the file could become the owner.
-func load(d disk.FS, name string) (*state, error) {
-	s := &state{}
+//
+// damage is why the file was not used, when its copy is.
+func load(d disk.FS, name string) (s *state, damage, err error) {
+	s = &state{}
 	text, err := disk.Load(d, name, maxFile, func(text []byte) error {
 		*s = state{}
 		if err := rest.Load(text, s); err != nil {
@@ -171,18 +173,20 @@ func load(d disk.FS, name string) (*state, error) {
 		return s.valid()
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return &state{}, nil
+		return &state{}, nil, nil
 	}
 	if text == nil && err != nil {
-		return nil, fmt.Errorf("owner: %w", err)
+		return nil, nil, fmt.Errorf("owner: %w", err)
 	}
-	return s, nil
+	return s, err, nil
 }
 
+// store writes the file, and its copy too: a copy from before the last change would bring back what
+// was revoked, should the file be damaged.
 func (s *state) store(d disk.FS, name string) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return disk.ReplaceKeeping(d, name, append(text, '\n'), 0o600)
+	return disk.ReplaceBoth(d, name, append(text, '\n'), 0o600)
 }

@@ -77,6 +77,22 @@ func ReplaceKeeping(d FS, name string, data []byte, perm fs.FileMode) error {
 	return d.SyncDir(filepath.Dir(name))
 }
 
+// ReplaceBoth is Replace for the file and for its copy name+".old", for Load to fall back on. When it
+// returns nil, no single damaged file brings back what the file held before: this is for a file whose
+// former content is a danger. It changes the copy first, so there is always a file called name once
+// there was one. If it fails, the copy may have data already.
+func ReplaceBoth(d FS, name string, data []byte, perm fs.FileMode) error {
+	for _, to := range []string{name + ".old", name} {
+		if err := prepare(d, name+".new", data, perm); err != nil {
+			return err
+		}
+		if err := d.Rename(name+".new", to); err != nil {
+			return err
+		}
+	}
+	return d.SyncDir(filepath.Dir(name))
+}
+
 // MakeDirs makes a directory, and those above it, unless they are there. When it returns nil, those
 // that it has made are durable.
 func MakeDirs(d FS, name string, perm fs.FileMode) error {
@@ -97,7 +113,7 @@ func MakeDirs(d FS, name string, perm fs.FileMode) error {
 	return d.SyncDir(above)
 }
 
-// Forget removes what ReplaceKeeping and an earlier cut have left beside the file name, and others by
+// Forget removes what ReplaceKeeping, ReplaceBoth and an earlier cut have left beside the file name, and others by
 // the suffixes in more: for a file whose former content is a secret. The bytes may be on the flash
 // until it needs the room.
 func Forget(d FS, name string, more ...string) error {
@@ -122,9 +138,9 @@ func prepare(d FS, name string, data []byte, perm fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// Load returns the content of the file name that check accepts: of name itself, or else of what
-// ReplaceKeeping kept. The error wraps fs.ErrNotExist when there is neither; otherwise it says why
-// name was not accepted, even if an older content is returned with it.
+// Load returns the content of the file name that check accepts: of name itself, or else of the copy
+// that ReplaceKeeping or ReplaceBoth made. The error wraps fs.ErrNotExist only when there is neither;
+// otherwise it says why a file was not accepted, even if the copy's content is returned with it.
 func Load(d FS, name string, limit int64, check func([]byte) error) ([]byte, error) {
 	data, err := loadOne(d, name, limit, check)
 	if err == nil {
@@ -136,6 +152,8 @@ func Load(d FS, name string, limit int64, check func([]byte) error) ([]byte, err
 		return old, nil // the power was cut between the two renames
 	case oldErr == nil:
 		return old, err
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, oldErr // a damaged copy alone is not the same as a new device
 	}
 	return nil, err
 }

@@ -17,7 +17,7 @@ import (
 var writers = []struct {
 	name  string
 	write func(disk.FS, string, []byte, fs.FileMode) error
-}{{"Replace", disk.Replace}, {"ReplaceKeeping", disk.ReplaceKeeping}}
+}{{"Replace", disk.Replace}, {"ReplaceKeeping", disk.ReplaceKeeping}, {"ReplaceBoth", disk.ReplaceBoth}}
 
 // whole accepts the contents that the tests write, and nothing that a cut makes of them.
 func whole(b []byte) error {
@@ -138,6 +138,42 @@ func TestASpoiltFileFallsBackOnTheLastGoodOneAndSaysSo(t *testing.T) {
 	}
 	got, err := disk.Load(disk.OS, name, 100, whole)
 	if string(got) != "{one}" || err == nil || err.Error() != name+": not whole" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// After ReplaceBoth, neither file has the former content, not even while the next one is written.
+func TestReplaceBothLeavesNoFormerContent(t *testing.T) {
+	for cut := range 12 { // 0 is none; there are 9 operations
+		for seed := range uint64(50) {
+			d := disksim.New()
+			for _, c := range []string{"{one}", "{two}"} {
+				if err := disk.ReplaceBoth(d, "/state", []byte(c), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if cut > 0 {
+				d.CutAt = d.Ops() + cut
+				disk.ReplaceBoth(d, "/state", []byte("{three}"), 0o600)
+			}
+			for _, name := range []string{"/state", "/state.old"} {
+				got, err := disk.Read(d.Restart(rand.New(rand.NewPCG(seed, 0))), name, 100)
+				if s := string(got); s != "{two}" && (s != "{three}" || cut == 0) {
+					t.Fatalf("cut at %d, seed %d: %s has %q (%v)", cut, seed, name, got, err)
+				}
+			}
+		}
+	}
+}
+
+// Two damaged files, or a damaged copy alone, are no new device: ErrNotExist would say so.
+func TestADamagedCopyAloneIsNoMissingFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(name+".old", []byte("{tw"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := disk.Load(disk.OS, name, 100, whole)
+	if got != nil || err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
