@@ -46,6 +46,9 @@ func (f *feed) publish() {
 	if len(lines) > 0 {
 		f.l.stats.Unpublished += lines[0].n - f.n - 1
 		f.n = lines[len(lines)-1].n
+	} else { // Clear has forgotten them
+		f.l.stats.Unpublished += f.l.n - f.n
+		f.n = f.l.n
 	}
 	more := f.n < f.l.n
 	f.told = more

@@ -96,8 +96,17 @@ func (l *Log) Clear() {
 
 // Handler returns the handler for the program's slog.Logger.
 func (l *Log) Handler() slog.Handler {
-	o := &slog.HandlerOptions{Level: slog.Level(-1 << 30)} // Handle asks for the level
+	o := &slog.HandlerOptions{Level: slog.Level(-1 << 30), ReplaceAttr: rename} // Handle asks for the level
 	return &handler{l: l, json: slog.NewJSONHandler(writer{l}, o), next: l.opts.Next}
+}
+
+// rename keeps the number of a line: an attribute of that name would take its place for a page, since
+// the last of two members counts.
+func rename(groups []string, a slog.Attr) slog.Attr {
+	if a.Key == "n" && len(groups) == 0 {
+		a.Key = "n_"
+	}
+	return a
 }
 
 // A handler has the attributes and groups of one slog.Logger.
@@ -155,11 +164,17 @@ type head struct {
 	Cut   int             `json:"cut,omitempty"` // bytes that the whole line had
 }
 
+// maxTime bounds a time as JSONHandler writes it.
+const maxTime = 64
+
 // cut makes a shorter line, with the message alone.
 func cut(text []byte, most int) []byte {
 	var h head
 	if err := json.Unmarshal(text, &h); err != nil {
 		h = head{Msg: "a line was too long", Level: levelOf(text)}
+	}
+	if len(h.Time) > maxTime {
+		h.Time = nil // an attribute has that name
 	}
 	h.Cut = len(text)
 	for n := most / 2; ; n /= 2 { // what is escaped takes up to six times as much

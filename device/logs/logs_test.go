@@ -127,6 +127,31 @@ func TestLongLinesAreCut(t *testing.T) {
 	}
 }
 
+// An attribute called n takes the place of no number: a page that has seen a high one would wait for
+// higher ones.
+func TestAnAttributeIsNoNumber(t *testing.T) {
+	l := New()
+	log := slog.New(l.Handler())
+	log.With("n", 1).Info("one", "n", 2, slog.Group("", "n", 3), slog.Group("g", "n", 4))
+	log.WithGroup("h").Info("two", "n", 5)
+	for i, want := range []string{`"n_":1,"n_":2,"n_":3,"g":{"n":4}}`, `"h":{"n":5}}`} {
+		if text := string(l.lines[i].text); !strings.HasSuffix(text, want+"\n") || kept(t, l)[i]["n"].(float64) != float64(l.lines[i].n) {
+			t.Errorf("%s, want %s", text, want)
+		}
+	}
+}
+
+// Attributes that have the names of a line's own members make no longer lines.
+func TestLongAttributesOfOwnNamesAreCut(t *testing.T) {
+	l := New(Options{MaxLine: 512})
+	for i, name := range []string{"time", "level", "msg", "cut", "Time"} {
+		slog.New(l.Handler()).Warn("text", name, strings.Repeat("x", 10000))
+		if n := len(l.lines[i].text); n > 512+24 {
+			t.Errorf("%s: %d bytes", name, n)
+		}
+	}
+}
+
 // A site serves a Log.
 type site struct {
 	t   *testing.T
@@ -284,7 +309,10 @@ func TestClear(t *testing.T) {
 	}
 	log.Info("three")
 	s.l.Clear()
-	s.l.feed.publish() // there is nothing left
+	s.l.feed.publish()
+	if st := s.l.Stats(); s.l.feed.told || st.Unpublished != 2 {
+		t.Errorf("there is nothing left, but the loop looks again: %v, %+v", s.l.feed.told, st)
+	}
 	if _, text := s.run().get(""); text != "" {
 		t.Error(text)
 	}
