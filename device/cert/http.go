@@ -45,7 +45,7 @@ func (k *Keeper) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := Status{Active: "own", Own: k.own.info(), Authority: Authority{
-		Name: k.ca.leaf.Subject.CommonName, Names: k.ca.leaf.PermittedDNSDomains, SHA256: k.ca.fingerprint(),
+		Name: k.ca.leaf.Subject.CommonName, Names: k.ca.leaf.PermittedDNSDomains, Networks: []string{}, SHA256: k.ca.fingerprint(),
 	}}
 	for _, r := range k.ca.leaf.PermittedIPRanges {
 		s.Authority.Networks = append(s.Authority.Networks, r.String())

@@ -38,7 +38,7 @@ type Options struct {
 
 	// Networks are those for whose addresses the authority may vouch. When nil they are loopback,
 	// link-local and private networks (RFC 1918, RFC 4193). Addresses of the device outside of them
-	// are not in its certificate.
+	// are not in its certificate. An empty list, not nil, is none.
 	Networks []netip.Prefix
 
 	// Who tells who uploads and removes a certificate, for Audit.
@@ -62,7 +62,8 @@ type Keeper struct {
 	opts  Options
 	timer *time.Timer
 
-	work sync.Mutex // held by the change that is under way
+	work  sync.Mutex // held by the change that is under way
+	stale bool       // the server could not read the certificates; changed with work held
 
 	mu       sync.Mutex
 	ca, own  *pair // changed with work and mu held
@@ -76,7 +77,9 @@ type Keeper struct {
 const every = time.Minute
 
 // New reads the files, or makes them. An authority or a certificate that cannot be read is made
-// anew, so that the device can be reached. It returns an error if the disk does.
+// anew, so that the device can be reached. If they can be read but not renewed, as on a full disk, those
+// there are stay in use, and Check tries again. It returns an error if there are none and the disk
+// does not take new ones.
 func New(o Options) (*Keeper, error) {
 	k := &Keeper{opts: o}
 	k.fill()
@@ -97,7 +100,10 @@ func New(o Options) (*Keeper, error) {
 		k.opts.Log.Error("the device's own certificate is made anew", "why", err)
 	}
 	if err := k.Check(); err != nil {
-		return nil, err
+		if k.ca == nil || k.own == nil {
+			return nil, err
+		}
+		k.opts.Log.Error("the certificate could not be renewed", "why", err)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -174,31 +180,8 @@ func (k *Keeper) tick() {
 func (k *Keeper) Check() error {
 	k.work.Lock()
 	defer k.work.Unlock()
-	names, now := k.names(), k.opts.now()
-	ca, own := k.ca, k.own
-	if ca == nil || !ca.mayVouchFor(names) || !ca.leaf.IsCA {
-		if ca != nil {
-			k.opts.Log.Warn("the device has new names: there is a new certificate authority, which browsers do not know yet", "names", names.hosts)
-		}
-		made, err := makeAuthority(k.opts.Name, names, k.opts.Networks)
-		if err == nil {
-			err = k.store("ca.pem", made)
-		}
-		if err != nil {
-			return fmt.Errorf("cert: authority: %w", err)
-		}
-		ca = made
-	}
-	if own == nil || own.leaf.CheckSignatureFrom(ca.leaf) != nil || !own.isFor(names) || own.isDue(now) {
-		made, err := ca.issue(names, now)
-		if err == nil {
-			err = k.store("own.pem", made)
-		}
-		if err != nil {
-			return fmt.Errorf("cert: %w", err)
-		}
-		own = made
-	}
+	now := k.opts.now()
+	ca, own, failed := k.renew(now)
 	k.mu.Lock()
 	change := own != k.own || k.uploaded != nil && k.expired != k.uploaded.isOver(now)
 	k.ca, k.own = ca, own
@@ -207,10 +190,38 @@ func (k *Keeper) Check() error {
 		k.opts.Log.Error("the uploaded certificate has expired: the device's own is used")
 	}
 	k.mu.Unlock()
-	if !change {
-		return nil
+	if !change && !k.stale {
+		return failed
 	}
-	return k.use()
+	return errors.Join(failed, k.use())
+}
+
+// renew returns the authority and the certificate to use from now on: those there are, or new ones
+// that the disk has. With an error they are those there are, as both come or none. It is called with
+// work held.
+func (k *Keeper) renew(now time.Time) (ca, own *pair, err error) {
+	names := k.names()
+	ca, own = k.ca, k.own
+	if ca == nil || !ca.mayVouchFor(names) || !ca.leaf.IsCA {
+		if ca != nil {
+			k.opts.Log.Warn("the device has new names: there is a new certificate authority, which browsers do not know yet", "names", names.hosts)
+		}
+		if ca, err = makeAuthority(k.opts.Name, names, k.opts.Networks); err == nil {
+			err = k.store("ca.pem", ca)
+		}
+		if err != nil {
+			return k.ca, k.own, fmt.Errorf("cert: authority: %w", err)
+		}
+	}
+	if own == nil || own.leaf.CheckSignatureFrom(ca.leaf) != nil || !own.isFor(names) || own.isDue(now) {
+		if own, err = ca.issue(names, now); err == nil {
+			err = k.store("own.pem", own)
+		}
+		if err != nil {
+			return k.ca, k.own, fmt.Errorf("cert: %w", err)
+		}
+	}
+	return ca, own, nil
 }
 
 // names returns what the device is called by now.
@@ -281,7 +292,9 @@ func (k *Keeper) use() error {
 	if server == nil {
 		return nil
 	}
-	return server.SetPairs(pairs...)
+	err := server.SetPairs(pairs...)
+	k.stale = err != nil // Check tries again
+	return err
 }
 
 // load reads a file; nil without an error means that there is none.

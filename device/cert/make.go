@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // life is how long the device's own certificate is valid: no more than browsers accept.
@@ -45,7 +46,7 @@ func makeAuthority(name string, n names, networks []netip.Prefix) (*pair, error)
 	tag := make([]byte, 3)
 	rand.Read(tag)
 	// Each has a name of its own: verifiers look issuers up by their names.
-	subject := name[:min(len(name), 40)] + " authority " + strings.ToUpper(hex.EncodeToString(tag))
+	subject := shorten(name) + " authority " + strings.ToUpper(hex.EncodeToString(tag))
 	t := &x509.Certificate{
 		SerialNumber: newSerial(),
 		Subject:      pkix.Name{CommonName: subject},
@@ -62,12 +63,26 @@ func makeAuthority(name string, n names, networks []netip.Prefix) (*pair, error)
 		PermittedURIDomains:         []string{"invalid"},
 		PermittedEmailAddresses:     []string{"invalid"},
 	}
+	if len(networks) == 0 {
+		t.ExcludedIPRanges = ipNets([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")})
+	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
 	}
 	leaf, err := x509.ParseCertificate(der)
 	return &pair{leaf: leaf, key: key, pkcs8: pkcs8}, err
+}
+
+// shorten leaves room for more in a common name, which has up to 64 characters (RFC 5280, appendix A.1)
+// and is UTF-8.
+func shorten(name string) string {
+	name = strings.ToValidUTF8(name, "?")
+	n := min(len(name), 40)
+	for n < len(name) && !utf8.RuneStart(name[n]) {
+		n--
+	}
+	return name[:n]
 }
 
 func ipNets(networks []netip.Prefix) (list []*net.IPNet) {
