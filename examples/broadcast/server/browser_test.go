@@ -242,7 +242,7 @@ func testSlow(t *testing.T, browser context.Context) {
 	b := open(p, browser, p.url("/"))
 	text(b, "slow-empty", "Every subscriber keeps up.")
 	b.Until(`!document.getElementById("slow-empty").hidden`)
-	stall(t, p, func(f Figures) bool { return f.Hub.Skipped > 0 })
+	stall(t, p, stalled)
 	b.Until(`document.querySelectorAll("#slow tr").length === 1 && document.getElementById("slow-empty").hidden`)
 	b.Until(`document.querySelector("#slow tr.slow").children[2].textContent === "big"`)
 	b.Until(`document.getElementById("subscribers-facts").textContent.endsWith("1 slow")`)
@@ -269,7 +269,7 @@ func busy(t *testing.T, browser context.Context) *browsertest.Tab {
 	b := open(p, browser, p.url("/"))
 	p.publish(strings.Repeat("a-rather-long-level/", 12)+"end", strings.Repeat("long ", 200))
 	p.publish("w", strings.Repeat("w", 1000))
-	stall(t, p, func(f Figures) bool { return f.Hub.Skipped > 0 })
+	stall(t, p, stalled)
 	b.Until(`document.querySelectorAll("#slow tr").length > 0 && document.querySelectorAll("#tail li").length > 3 && document.querySelectorAll("#topics tr").length === 3`)
 	return b
 }
