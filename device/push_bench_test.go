@@ -208,7 +208,7 @@ func sizeOfAChange(b *testing.B, url, first string, change func()) (size, whole 
 		io.Writer
 	}{r, c}
 	for size == 0 {
-		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		c.SetReadDeadline(time.Now().Add(time.Minute))
 		text, err := wsutil.ReadServerText(in)
 		if err != nil {
 			b.Fatal(err)

@@ -147,7 +147,7 @@ func (p *peer) send(text string) {
 
 func (p *peer) next() string {
 	p.t.Helper()
-	p.c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	p.c.SetReadDeadline(time.Now().Add(time.Minute))
 	got, err := wsutil.ReadServerText(struct {
 		io.Reader
 		io.Writer

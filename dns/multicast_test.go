@@ -84,7 +84,7 @@ func (h *mhost) tell(name string) { h.told = append(h.told, name) }
 // until turns all loops until done.
 func (l *link) until(what string, done func() bool) {
 	l.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); {
+	for end := time.Now().Add(time.Minute); !done(); {
 		for _, h := range l.all {
 			if err := h.m.Poll(time.Millisecond); err != nil && err != mgr.ErrClosed {
 				l.t.Fatal(err)
@@ -111,7 +111,7 @@ func (l *link) fromPlainResolver(queries ...[]byte) *packet {
 	got := make(chan []byte, 1)
 	go func() {
 		b := make([]byte, 2000)
-		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		c.SetReadDeadline(time.Now().Add(time.Minute))
 		n, _ := c.Read(b)
 		got <- b[:n]
 	}()

@@ -53,7 +53,7 @@ func servers(list ...*server) (a []netip.AddrPort) {
 // until turns the loop until done says so.
 func (r *rig) until(done func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); {
+	for end := time.Now().Add(time.Minute); !done(); {
 		if err := r.m.Poll(10 * time.Millisecond); err != nil {
 			r.t.Fatal(err)
 		}

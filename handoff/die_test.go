@@ -25,7 +25,7 @@ func (p *process) files(t *testing.T) int {
 func (p *process) wantFiles(t *testing.T, want int) {
 	t.Helper()
 	got := 0
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if got = p.files(t); got == want {
 			return
 		}

@@ -97,7 +97,7 @@ func (l *clientLoop) wait(got <-chan clientResult) clientResult {
 	select {
 	case r := <-got:
 		return r
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		l.t.Fatal("no result in 20 s")
 	}
 	return clientResult{}

@@ -47,7 +47,7 @@ func TestNetALateLoopRefusesNobodyWhoWasOnTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		peers = append(peers, c)
 		k, _ := io.WriteString(c, halves[i%3][0])
 		sent += k

@@ -106,7 +106,7 @@ func TestShutdownOfLoopsRepliesToRequestsInTheBacklogs(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.Close()
-		p.SetDeadline(time.Now().Add(20 * time.Second))
+		p.SetDeadline(time.Now().Add(time.Minute))
 		io.WriteString(p, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		peers = append(peers, p)
 	}

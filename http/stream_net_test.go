@@ -139,7 +139,7 @@ func TestNetSaveBody(t *testing.T) {
 		c.Close() // a reset
 		select {
 		case <-failed:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("Done was not called")
 		}
 		names, _ := os.ReadDir(dir)

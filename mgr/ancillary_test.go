@@ -113,7 +113,7 @@ func TestDescriptorsThatNobodyTakesAreClosed(t *testing.T) {
 			unix.Sendmsg(peer, []byte("x"), unix.UnixRights(int(w.Fd())), nil, 0)
 			w.Close()
 			take(t, got)
-			r.SetReadDeadline(time.Now().Add(20 * time.Second))
+			r.SetReadDeadline(time.Now().Add(time.Minute))
 			// The end of the pipe comes when its last writer is closed.
 			if b, err := io.ReadAll(r); err != nil || len(b) > 0 {
 				t.Errorf("%s: %q, %v", how, b, err)
@@ -237,7 +237,7 @@ func TestDescriptorsThatWereNotSentAreClosed(t *testing.T) {
 		})
 		w.Close()
 		take(t, ended)
-		r.SetReadDeadline(time.Now().Add(20 * time.Second))
+		r.SetReadDeadline(time.Now().Add(time.Minute))
 		if b, err := io.ReadAll(r); err != nil || len(b) > 0 {
 			t.Errorf("%q, %v", b, err)
 		}
@@ -328,7 +328,7 @@ func TestSendMsgFromAnyGoroutine(t *testing.T) {
 			}
 			unix.Write(files[0], []byte("x"))
 			unix.Close(files[0])
-			r.SetReadDeadline(time.Now().Add(20 * time.Second))
+			r.SetReadDeadline(time.Now().Add(time.Minute))
 			if got, err := io.ReadAll(r); string(got) != "x" || err != nil { // ends when nobody has the other end
 				t.Errorf("loop %d: %q, %v", i, got, err)
 			}
@@ -360,7 +360,7 @@ func TestSendMsgToNobody(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 	w.Close()
-	r.SetReadDeadline(time.Now().Add(20 * time.Second))
+	r.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := io.ReadAll(r); err != nil { // it would not end if a duplicate were open
 		t.Error(err)
 	}

@@ -32,7 +32,7 @@ func newTurning(t *testing.T, o mgr.Options) *turning {
 // until turns the loop until cond holds.
 func (m *turning) until(what string, cond func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !cond(); {
+	for deadline := time.Now().Add(time.Minute); !cond(); {
 		if time.Now().After(deadline) {
 			m.t.Fatalf("waited in vain: %s", what)
 		}

@@ -77,7 +77,7 @@ func (l *late) dial() net.Conn {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	l.t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -94,7 +94,7 @@ func (l *late) turn(d time.Duration) {
 // until turns the loop until cond is true.
 func (l *late) until(cond func() bool) {
 	l.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !cond(); l.turn(0) {
+	for end := time.Now().Add(time.Minute); !cond(); l.turn(0) {
 		if time.Now().After(end) {
 			l.t.Fatal("it never came")
 		}

@@ -99,7 +99,7 @@ func (l *loop) dial() net.Conn {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	l.t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -126,7 +126,7 @@ func (l *loop) stats() (s mgr.Stats) {
 // until polls cond on the loop, which a test uses for what has no event of its own.
 func (l *loop) until(what string, cond func() bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		ok := false
 		l.on(func() { ok = cond() })
 		if ok {
@@ -262,7 +262,7 @@ func take[T any](t *testing.T, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing came for 20 seconds")
 	}
 	return v
@@ -292,7 +292,7 @@ func (l *loop) dialSlow() net.Conn {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	l.t.Cleanup(func() { c.Close() })
 	return c
 }

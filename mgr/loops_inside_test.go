@@ -147,7 +147,7 @@ func TestLoopsLiveUntilTheLastListenerHasFailed(t *testing.T) {
 				if !errors.Is(err, ErrNoListener) {
 					t.Errorf("Run: %v", err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatalf("Run goes on: %+v", l.StatsEach())
 			}
 			if len(log) != 2 {
@@ -208,7 +208,7 @@ func TestAPollerThatFailsOnOneLoopEndsRun(t *testing.T) {
 				if !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), "loop 1") {
 					t.Errorf("Run: %v", err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("Run goes on")
 			}
 			if err := l.Close(); err != nil || closed.Load() != 2 {

@@ -45,7 +45,7 @@ func TestMaxConnsHoldsForTheSumOfTheLoops(t *testing.T) {
 						return
 					}
 					defer c.Close()
-					c.SetDeadline(time.Now().Add(20 * time.Second))
+					c.SetDeadline(time.Now().Add(time.Minute))
 					b := make([]byte, 4)
 					n, err := io.ReadAtLeast(c, b, 2)
 					switch string(b[:n]) {

@@ -50,7 +50,7 @@ func dialAddr(t *testing.T, network, addr string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -58,7 +58,7 @@ func dialAddr(t *testing.T, network, addr string) net.Conn {
 // until waits until the figures of the loops are as wanted.
 func (l *loops) until(what string, cond func(sum mgr.Stats) bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !cond(l.Stats()); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !cond(l.Stats()); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			l.t.Fatalf("still not: %s: %+v", what, l.StatsEach())
 		}

@@ -480,7 +480,7 @@ func TestAfterAPanicRecvShowsNothingOfOthers(t *testing.T) {
 			defer c.Close()
 			io.WriteString(c, "secret")
 		}
-		for end := time.Now().Add(20 * time.Second); len(left) == 0; m.Poll(0) {
+		for end := time.Now().Add(time.Minute); len(left) == 0; m.Poll(0) {
 			if time.Now().After(end) {
 				t.Fatal("nothing came")
 			}

@@ -344,7 +344,7 @@ func (s *tlsSim) end() {
 		}
 	}
 	servers, clients := s.server.Stats(), s.client.Stats()
-	for until := time.Now().Add(10 * time.Second); servers.InFlight+clients.InFlight > 0; { // what was abandoned ends soon
+	for until := time.Now().Add(time.Minute); servers.InFlight+clients.InFlight > 0; { // what was abandoned ends soon
 		if time.Now().After(until) {
 			s.fail("%d workers are left", servers.InFlight+clients.InFlight)
 			return

@@ -23,7 +23,7 @@ import (
 	"github.com/seed4930a636/mangusta/mqtt/broker"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A place is a broker of some kind.
 type place struct {

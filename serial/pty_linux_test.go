@@ -83,7 +83,7 @@ func (r *rig) open(path string, o ...Options) {
 // until turns the loop until f holds.
 func (r *rig) until(what string, f func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); {
+	for end := time.Now().Add(time.Minute); !f(); {
 		if time.Now().After(end) {
 			r.t.Fatalf("not after 20 s: %s; events %v, %d bytes, error %v", what, r.notes, len(r.got), r.err)
 		}

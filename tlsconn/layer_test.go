@@ -418,7 +418,7 @@ func (p *stopper) Write(b []byte) (int, error) {
 
 func waitFor(t testing.TB, what func() bool) {
 	t.Helper()
-	for until := time.Now().Add(10 * time.Second); !what(); time.Sleep(time.Millisecond) {
+	for until := time.Now().Add(time.Minute); !what(); time.Sleep(time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal("it does not come")
 		}

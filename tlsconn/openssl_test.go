@@ -276,7 +276,7 @@ func (s *site) reversed(client *tlsconn.Client, addr string) (string, error) {
 	select {
 	case g := <-got:
 		return g, nil
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		return "", fmt.Errorf("no end")
 	}
 }

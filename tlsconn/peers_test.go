@@ -68,7 +68,7 @@ func run(t *testing.T, name string, args ...string) *foreign {
 // await waits until the program has said text n times.
 func (f *foreign) await(text string, n int) {
 	f.t.Helper()
-	for until := time.Now().Add(20 * time.Second); strings.Count(f.said(), text) < n; time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); strings.Count(f.said(), text) < n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(until) {
 			f.t.Fatalf("%s does not say %q %d times: %s", f.cmd, text, n, f.said())
 		}
@@ -211,7 +211,7 @@ func TestOpenSSLServer(t *testing.T) {
 					if g != text {
 						t.Fatalf("%q, want %q; the server: %s", g, text, f.said())
 					}
-				case <-time.After(20 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("no %q; the server: %s", text, f.said())
 				}
 			}

@@ -62,7 +62,7 @@ func cuts() []cut {
 
 // end sends the bytes and ends as the cut says. It returns the code of the Close frame.
 func (k *cut) end(c net.Conn, r io.Reader) (code int) {
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(time.Minute))
 	sent := make(chan struct{})
 	go func() {
 		c.Write(k.bytes) // fails if the server stops reading before all is there
@@ -114,7 +114,7 @@ func (s *server) wantNothingHeld(n int) {
 	for range n {
 		select {
 		case <-s.ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			s.t.Fatal("a connection does not end")
 		}
 	}

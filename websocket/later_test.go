@@ -77,7 +77,7 @@ func lateUpgrade(t *testing.T, p mgr.Poller, token string) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		fmt.Fprint(c, request)
 		return c, bufio.NewReader(c)
 	}

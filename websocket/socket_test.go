@@ -107,7 +107,7 @@ func (s *server) wantNotes(want ...string) {
 	s.t.Helper()
 	select {
 	case <-s.ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("the connection does not end")
 	}
 	s.mu.Lock()

@@ -56,7 +56,7 @@ func (s *redisServer) start(t testing.TB) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if c, err := valkey.NewClient(s.option()); err == nil {
 			_, err := c.Do(t.Context(), c.B().Ping().Build()).ToString()
 			c.Close()

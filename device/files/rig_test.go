@@ -23,7 +23,7 @@ import (
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A rig serves the files below dir, which is in a directory with a secret.
 type rig struct {

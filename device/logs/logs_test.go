@@ -283,7 +283,7 @@ func next(t *testing.T, lines chan string) string {
 	select {
 	case text := <-lines:
 		return text
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no line comes")
 		return ""
 	}

@@ -123,7 +123,7 @@ func (r *rig) next() Status {
 	select {
 	case s := <-r.told:
 		return s
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		r.t.Fatal("nothing is told")
 		return Status{}
 	}
@@ -132,7 +132,7 @@ func (r *rig) next() Status {
 // until waits for a Status that is as f wants it.
 func (r *rig) until(what string, f func(s Status) bool) {
 	r.t.Helper()
-	for end := time.After(20 * time.Second); ; {
+	for end := time.After(time.Minute); ; {
 		select {
 		case s := <-r.told:
 			if f(s) {

@@ -53,7 +53,7 @@ func (c *client) dialTo(path string) *line {
 		c.r.t.Fatal(err)
 	}
 	c.r.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	if r == nil {
 		r = bufio.NewReader(conn)
 	}
@@ -130,7 +130,7 @@ func TestWebSocketsEndWithTheRightToThem(t *testing.T) {
 // wantSockets waits until n WebSockets are followed.
 func (r *rig) wantSockets(n int) {
 	r.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		r.o.mu.Lock()
 		got := len(r.o.sockets)
 		r.o.mu.Unlock()

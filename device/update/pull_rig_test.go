@@ -136,7 +136,7 @@ func startFetcher(t *testing.T, poller mgr.Poller, m *machine, d *depot, change 
 // wait waits until the Puller is idle after what the test has done, and returns the Status.
 func (f *fetcher) wait(what func(s Status) bool) Status {
 	f.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		s := f.u.Status()
 		if what(s) {
 			return s

@@ -58,7 +58,7 @@ func TestNetworkChangesAreTold(t *testing.T) {
 			want := func(s string) bool {
 				return s == step.want || strings.HasSuffix(step.want, " goes") && strings.Join(strings.Fields(s), " ") == goesForm(step.want)
 			}
-			for end := time.Now().Add(10 * time.Second); !slices.ContainsFunc(told, want); {
+			for end := time.Now().Add(time.Minute); !slices.ContainsFunc(told, want); {
 				if time.Now().After(end) {
 					t.Fatalf("%s: not told %q, but %q", step.cmd, step.want, told)
 				}

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A site is a hub with a Door at /hub and a page that has connect of mangusta.js.
 type site struct {

@@ -108,7 +108,7 @@ func TestRegistersAreSettings(t *testing.T) {
 		if resp.StatusCode != 200 {
 			t.Errorf("PATCH: %s", resp.Status)
 		}
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 			p.mu.Lock()
 			done := p.holding[0] == 505 && !p.coil
 			p.mu.Unlock()
@@ -153,7 +153,7 @@ func get(t *testing.T, addr string) (s Settings) {
 
 func wait(t *testing.T, addr string, f func(Settings) bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(get(t, addr)); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !f(get(t, addr)); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the settings are %+v", get(t, addr))
 		}

@@ -96,7 +96,7 @@ func (r *rig) held() (n int) {
 // eventually wants ok of the proxy, soon.
 func (r *rig) eventually(what string, ok func(p *proxy) bool) {
 	r.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		var is bool
 		if r.on(func(p *proxy) { is = ok(p) }); is {
 			return

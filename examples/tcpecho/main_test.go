@@ -28,7 +28,7 @@ func TestSendsBackWhatItGets(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(10 * time.Second))
+			c.SetDeadline(time.Now().Add(time.Minute))
 			io.WriteString(c, "ciao\n")
 			b := make([]byte, 5)
 			if _, err := io.ReadFull(c, b); err != nil || string(b) != "ciao\n" {

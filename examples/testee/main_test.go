@@ -101,7 +101,7 @@ func TestEchoesAndBroadcastsMessages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.SetDeadline(time.Now().Add(10 * time.Second))
+			c.SetDeadline(time.Now().Add(time.Minute))
 			defer c.Close()
 			conns[i].ReadWriteCloser = c
 		}

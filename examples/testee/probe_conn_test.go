@@ -278,7 +278,7 @@ func dial(t *testing.T, addr string) *visitor {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	return &visitor{c, t}
 }
 

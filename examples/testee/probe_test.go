@@ -119,7 +119,7 @@ func talk(addr string, fin bool, pieces ...[]byte) ([]byte, error) {
 		return nil, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	go func() {
 		for _, p := range pieces {
 			c.Write(p)

@@ -74,7 +74,7 @@ func TestAPublishedMessageIsCompressedOnceForAllLoops(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+
 			"Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover\r\n\r\n")
@@ -95,7 +95,7 @@ func TestAPublishedMessageIsCompressedOnceForAllLoops(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for end := time.Now().Add(20 * time.Second); hub.Stats().Delivered < clients*messages; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); hub.Stats().Delivered < clients*messages; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%+v", hub.Stats())
 		}

@@ -273,7 +273,7 @@ func newManager(t *testing.T, p mgr.Poller) *rig {
 // until turns the loop until f holds.
 func (r *rig) until(what string, f func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); {
+	for end := time.Now().Add(time.Minute); !f(); {
 		if time.Now().After(end) {
 			r.t.Fatalf("not after 20 s: %s; %+v", what, r.x.Stats())
 		}

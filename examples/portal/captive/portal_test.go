@@ -97,7 +97,7 @@ func (r *rig) do(method, host, path, body string, fields ...string) (*nethttp.Re
 // until reloads the page until it has a text.
 func (r *rig) until(text string) (page string) {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(page, text); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !strings.Contains(page, text); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("the page has no %q: %s", text, page)
 		}
@@ -245,7 +245,7 @@ func TestOddHosts(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(20 * time.Second))
+			c.SetDeadline(time.Now().Add(time.Minute))
 			fmt.Fprintf(c, "%s / HTTP/1.1\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", method, host)
 			resp, err := nethttp.ReadResponse(bufio.NewReader(c), &nethttp.Request{Method: method})
 			if err != nil {

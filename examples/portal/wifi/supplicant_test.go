@@ -92,7 +92,7 @@ func (d *daemon) event(text string) {
 
 func (d *daemon) until(what string, f func() bool) {
 	d.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); {
+	for end := time.Now().Add(time.Minute); !f(); {
 		if time.Now().After(end) {
 			d.t.Fatalf("not after 20 s: %s; commands %q", what, d.commands)
 		}
@@ -433,7 +433,7 @@ func TestRealSupplicant(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
 	path := filepath.Join(dir, "lo")
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if _, err := os.Stat(path); err == nil {
 			break
 		}
