@@ -34,16 +34,23 @@ func Begin(o Options) (*Process, error) {
 // another process answers, or the path is free: the kernel closes the descriptors of a dead process
 // one after the other, and the listeners may not be closed yet.
 func (p *Process) begin() error {
+	last := errSlow // when the time is over
 	for end := time.Now().Add(p.opts.Patience); ; time.Sleep(time.Millisecond) {
-		fd, err := dial(p.opts.Path, p.opts.Patience)
+		fd, err := dial(p.opts.Path, end)
+		if errors.Is(err, errSlow) {
+			return last
+		}
 		if err != nil || fd < 0 {
 			return err // what has come of a dead process's listeners is used
 		}
 		p.closeRest() // of the one that died: the one that answers now has its own
 		p.offered, p.before = nil, fd
-		if err = p.ask(fd); !died(err) {
+		if err = p.ask(fd, end); errors.Is(err, errSlow) {
+			return last
+		} else if !died(err) {
 			return err
 		}
+		last = errDying
 		p.opts.Log.Warn("handoff: the old process has hung up; it is asked again")
 		unix.Close(fd)
 		p.before = -1
@@ -54,9 +61,6 @@ func (p *Process) begin() error {
 		case p.has(p.controlURL()):
 			return nil // nobody but this process has the path
 		}
-		if time.Now().After(end) {
-			return errDying
-		}
 	}
 }
 
@@ -65,8 +69,8 @@ func (p *Process) has(addr string) bool {
 	return slices.ContainsFunc(p.offered, func(o offered) bool { return o.addr == addr })
 }
 
-// ask asks the process at the other end of fd for its listeners.
-func (p *Process) ask(fd int) error {
+// ask asks the process at the other end of fd for its listeners, until end.
+func (p *Process) ask(fd int, end time.Time) error {
 	if who, err := conn.PeerCredentials(fd); err != nil {
 		return err
 	} else if !p.opts.Allow(who) {
@@ -76,7 +80,7 @@ func (p *Process) ask(fd int) error {
 		return err
 	}
 	for {
-		f, file, err := read(fd)
+		f, file, err := read(fd, end)
 		if err != nil { // died: a process that lives says Abort first
 			return err
 		}
@@ -108,16 +112,17 @@ func drop(file int) {
 // millisecond.
 var refusals = 20
 
-// dial connects to path. The descriptor is -1 if no process listens there.
-func dial(path string, patience time.Duration) (int, error) {
+// dial connects to path, until end. The descriptor is -1 if no process listens there.
+func dial(path string, end time.Time) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
 	unix.CloseOnExec(fd)
-	tv := unix.NsecToTimeval(int64(patience))
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv) // of connect, too
+	if err := wait(fd, unix.SO_SNDTIMEO, end); err != nil { // of connect, too
+		unix.Close(fd)
+		return -1, err
+	}
 	// Refused is a path that a dead process has left, or one that a living process has bound and will
 	// listen on in a moment.
 	for refused := 0; ; {
@@ -138,6 +143,16 @@ func dial(path string, patience time.Duration) (int, error) {
 	}
 	unix.Close(fd)
 	return -1, slow(os.NewSyscallError("connect", err)) // EAGAIN: it is there, and does not accept
+}
+
+// wait has the calls of a kind on fd, SO_RCVTIMEO or SO_SNDTIMEO, wait until end at most.
+func wait(fd, kind int, end time.Time) error {
+	left := time.Until(end)
+	if left <= 0 {
+		return errSlow
+	}
+	tv := unix.NsecToTimeval(int64(max(left, time.Microsecond))) // 0 would be for ever
+	return os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, kind, &tv))
 }
 
 func write(fd int, b []byte) error {
@@ -173,17 +188,21 @@ func died(err error) bool {
 	return errors.Is(err, errGone) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }
 
-// read reads one frame from a blocking socket, and not a byte more. file is its descriptor, -1 if
-// it has none.
-func read(fd int) (f frame, file int, err error) {
+// read reads one frame from a blocking socket, and not a byte more, until end. file is its
+// descriptor, -1 if it has none, or after an error.
+func read(fd int, end time.Time) (f frame, file int, err error) {
 	file = -1
 	defer func() {
 		if err != nil && file >= 0 {
 			unix.Close(file)
+			file = -1
 		}
 	}()
 	b := make([]byte, frameHeader)
 	for have := 0; ; {
+		if err := wait(fd, unix.SO_RCVTIMEO, end); err != nil { // for each, however many come
+			return f, file, err
+		}
 		var oob [64]byte // for more than one descriptor, which is an error
 		n, k, flags, _, err := unix.Recvmsg(fd, b[have:], oob[:], cmsgCloexec)
 		if err == unix.EINTR {
@@ -275,7 +294,7 @@ func (p *Process) ready(g mgr.Group) error {
 	}
 	p.closeRest()
 	step("ready sent")
-	f, file, err := read(p.before)
+	f, file, err := read(p.before, time.Now().Add(p.opts.Patience))
 	drop(file) // none of these frames has one
 	switch {
 	case died(err) && p.elder:

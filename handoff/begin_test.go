@@ -1,6 +1,8 @@
 package handoff_test
 
 import (
+	"errors"
+	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -47,5 +49,36 @@ func TestAPathThatIsBoundIsTriedAgain(t *testing.T) {
 	unix.Close(peer)
 	if err := <-began; err != nil {
 		t.Error(err)
+	}
+}
+
+// Begin waits for Patience in all, not for each frame: an old process may be as slow as it likes.
+func TestBeginIsPatientOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		for range 40 { // 2 s
+			if _, err := c.Write(handoff.Frame('P', 0, nil)); err != nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		c.Write(handoff.Frame('A', 0, []byte("that was long")))
+	}()
+	p, err := handoff.Begin(handoff.Options{Path: path, Patience: 200 * time.Millisecond})
+	if err == nil {
+		p.Close()
+	}
+	if err == nil || errors.Is(err, handoff.ErrAborted) {
+		t.Errorf("Begin waited until the old process had said all: %v", err)
 	}
 }

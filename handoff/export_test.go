@@ -17,3 +17,9 @@ func SetRefusals(n int) int {
 	refusals = n
 	return was
 }
+
+// Moved is a frame with an HTTP connection at rest that the listener has accepted.
+func Moved(id uint64, listener string) []byte {
+	r := record{id: id, listener: listener, kind: plainHTTP}
+	return appendFrame(nil, kindMove, 1, r.append(nil))
+}

@@ -79,6 +79,10 @@ func (r *receiving) frame(f frame, file int) error {
 // from, only after that word is in the kernel, from where the other process gets it even if this
 // one dies: until then it would take the connection back.
 func (r *receiving) answer(a arrival, err error) {
+	if r.link.bad != nil { // a loop has been asked meanwhile; see gone
+		unix.Close(a.fd)
+		return
+	}
 	if err != nil {
 		r.p.opts.Log.Warn("handoff: a connection is not taken", "err", err)
 		unix.Close(a.fd)

@@ -10,6 +10,9 @@ import (
 // systemd.Notifier.Environ returns, say. It is how a program replaces itself, on a signal,
 // say: the new process calls Begin and Ready as this one has done. The caller waits for the process,
 // in a goroutine, lest it stay a zombie if it fails.
+//
+// On Linux the path is that of the file itself. If this program was started by a symbolic link that
+// leads to the new version now, Spawn starts the old one again: use os.StartProcess with the link.
 func Spawn(env ...string) (*os.Process, error) {
 	path, err := os.Executable()
 	if err != nil {

@@ -33,7 +33,7 @@ const (
 	// From the old process.
 	kindListener kind = 'L' // an address; one descriptor
 	kindElder    kind = 'P' // the process before the old one still finishes: if the old one dies, that one serves
-	kindOffered  kind = 'O' // version; those were all listeners
+	kindOffered  kind = 'O' // those were all listeners
 	kindGo       kind = 'G' // the new process serves from now on
 	kindAbort    kind = 'A' // why the old process goes on serving, and the new one must not
 	kindMove     kind = 'M' // a record; one descriptor

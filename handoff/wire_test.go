@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -129,7 +130,7 @@ func TestDescriptorsThatNoFrameWantsAreClosed(t *testing.T) {
 	if err := unix.Sendmsg(pair[1], appendFrame(nil, kindMove, 1, nil), unix.UnixRights(0, 0, 0), nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := read(pair[0]); err != errFrame {
+	if _, _, err := read(pair[0], time.Now().Add(time.Minute)); err != errFrame {
 		t.Errorf("three descriptors: %v", err)
 	}
 	wantNone("read")
@@ -141,4 +142,31 @@ func TestDescriptorsThatNoFrameWantsAreClosed(t *testing.T) {
 		t.Error(err)
 	}
 	wantNone("the new process")
+}
+
+// A descriptor of a frame that is refused is closed once: its number is nobody's then, and is not
+// given to the caller, who would close another file.
+func TestARefusedDescriptorIsClosedOnce(t *testing.T) {
+	for what, tc := range map[string]struct {
+		frame []byte
+		files int
+	}{
+		"a descriptor where none goes along": {appendFrame(nil, kindGo, 0, nil), 1},
+		"two":                                {appendFrame(nil, kindListener, 1, []byte("tcp://:80")), 2},
+		"one of a malformed frame":           {appendFrame(nil, kindGo, 1, nil), 1},
+		"one of half a frame":                {appendFrame(nil, kindListener, 1, []byte("tcp://:80"))[:8], 1},
+	} {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Sendmsg(pair[1], tc.frame, unix.UnixRights(make([]int, tc.files)...), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(pair[1])
+		if _, file, err := read(pair[0], time.Now().Add(time.Minute)); err == nil || file != -1 {
+			t.Errorf("%s: descriptor %d, %v", what, file, err)
+		}
+		unix.Close(pair[0])
+	}
 }
