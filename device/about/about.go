@@ -77,7 +77,7 @@ func New(opts ...Options) (*About, error) {
 	if len(opts) > 0 {
 		o = opts[0]
 	}
-	a := &About{list: &Licences{}, sums: map[string]string{}}
+	a := &About{list: &Licences{Modules: []Licensed{}, Texts: []string{}}, sums: map[string]string{}}
 	if o.Licences != nil {
 		var err error
 		if a.list, err = ParseLicences(o.Licences); err != nil {
@@ -88,7 +88,7 @@ func New(opts ...Options) (*About, error) {
 		o.build, _ = debug.ReadBuildInfo()
 	}
 	a.info = Info{Name: o.Name, Version: o.Version, Board: o.Board, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH,
-		Kernel: kernel(), Began: began.UTC().Truncate(time.Second), Modules: []Module{}}
+		Kernel: kernel(), Modules: []Module{}}
 	if o.build != nil {
 		a.readBuild(o.build)
 	}
@@ -133,10 +133,15 @@ func (a *About) add(path, version, sum string) {
 }
 
 // Info returns what runs, at this moment.
-func (a *About) Info() Info {
+func (a *About) Info() Info { return a.at(time.Now(), time.Since(began)) }
+
+// at returns what runs at a time, when the program is up so long. A device without a battery learns
+// the time only after the program has begun, so the beginning is counted back from now.
+func (a *About) at(now time.Time, up time.Duration) Info {
 	i := a.info
 	i.Modules = slices.Clone(i.Modules)
-	i.Uptime = int64(time.Since(began).Seconds())
+	i.Began = now.Add(-up).UTC().Truncate(time.Second)
+	i.Uptime = int64(up.Seconds())
 	i.Running = running()
 	return i
 }

@@ -63,6 +63,29 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// A device without a battery begins in 1970, and learns the time later.
+func TestTheBeginningIsByTheClockOfNow(t *testing.T) {
+	a, err := New(Options{build: build()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+	if i := a.at(now, time.Hour); !i.Began.Equal(now.Add(-time.Hour)) || i.Uptime != 3600 {
+		t.Errorf("%v, %d", i.Began, i.Uptime)
+	}
+}
+
+// Without a file of licences a page gets empty lists, not null.
+func TestNoLicences(t *testing.T) {
+	a, err := New(Options{build: build()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := json.Marshal(a.list); string(text) != `{"modules":[],"texts":[]}` {
+		t.Errorf("%s %v", text, err)
+	}
+}
+
 func TestMalformedLicences(t *testing.T) {
 	for _, text := range []string{"", "x", "[]", `{"modules": [{"path": "a", "spdx": "MIT", "texts": [0]}]}`, `{"modules": [{"path": "a", "texts": [-1]}], "texts": ["x"]}`,
 		`{"modules": [{"spdx": "MIT"}]}`, `{"other": 1}`} {
@@ -101,6 +124,10 @@ func TestSBOM(t *testing.T) {
 	want := []string{"pkg:golang/example.com/near@v0.0.0", "pkg:golang/example.com/new@v2.0.0%2Bincompatible", "pkg:golang/example.com/%C3%84/a@v1.2.3", "pkg:golang/std@1.26.8"}
 	if !slices.Equal(refs, want) || len(b.Dependencies) != 1 || !slices.Equal(b.Dependencies[0].On, refs) || b.Dependencies[0].Ref != b.Metadata.Component.Ref {
 		t.Errorf("%q", refs)
+	}
+	both, err := New(Options{Licences: []byte(strings.Replace(testLicences, `"MIT"`, `"MIT AND BSD-3-Clause"`, 1)), build: build()})
+	if err != nil || !bytes.Contains(both.sbom, []byte(`"expression": "MIT AND BSD-3-Clause"`)) || bytes.Contains(both.sbom, []byte(`"id": "MIT AND`)) {
+		t.Errorf("an expression is no identifier: %v %s", err, both.sbom)
 	}
 	if a := b.Components[2]; len(a.Licences) != 1 || a.Licences[0].Licence.ID != "MIT" || a.Properties[0].Value != "h1:abc=" {
 		t.Errorf("%+v", a)

@@ -36,10 +36,14 @@ type component struct {
 	Properties []property `json:"properties,omitempty"`
 }
 
+// A licence is either one identifier of SPDX or an expression of several.
 type licence struct {
-	Licence struct {
-		ID string `json:"id"`
-	} `json:"license"`
+	Licence    *licenceID `json:"license,omitempty"`
+	Expression string     `json:"expression,omitempty"`
+}
+
+type licenceID struct {
+	ID string `json:"id"`
 }
 
 type property struct {
@@ -68,8 +72,10 @@ func (a *About) makeSBOM() []byte {
 		c := component{Type: "library", Name: m.Path, Version: m.Version, PURL: packageURL(m.Path, m.Version)}
 		c.Ref = c.PURL
 		if m.Licence != "" {
-			c.Licences = make([]licence, 1)
-			c.Licences[0].Licence.ID = m.Licence
+			c.Licences = []licence{{Licence: &licenceID{m.Licence}}}
+			if strings.ContainsRune(m.Licence, ' ') { // "MIT AND BSD-3-Clause" is in no list of identifiers
+				c.Licences = []licence{{Expression: m.Licence}}
+			}
 		}
 		if sum := a.sums[m.Path]; sum != "" {
 			c.Properties = []property{{"go:sum", sum}} // not the digest of a file, which "hashes" would be

@@ -117,6 +117,8 @@ func TestPortsOfTheMachine(t *testing.T) {
 	}
 	r := want(t, Options{Proc: proc, Listeners: []Listener{{URL: "https://[::]:443"}}}, // the socket may be of either family
 		"unsafe: tcp 0.0.0.0:23 is open, by telnetd (812): telnet", "warning: tcp [::]:8443 is open", "note: udp 0.0.0.0:5353 is open")
+	want(t, Options{Proc: proc, Listeners: []Listener{{URL: "https://:443"}, {URL: "https://:8443"}}}, // without a host: on all addresses
+		"unsafe: tcp 0.0.0.0:23 is open, by telnetd (812): telnet", "note: udp 0.0.0.0:5353 is open")
 	if len(r.Ports) != 6 { // the two of UDP are alike
 		t.Errorf("%v", r.Ports)
 	}
@@ -184,6 +186,25 @@ func TestPermissions(t *testing.T) {
 	slotA := put(t, filepath.Join(slots, "a"), "", 0o775)
 	put(t, filepath.Join(slots, "b"), "", 0o755)
 	want(t, Options{Slots: slots}, "unsafe: "+slotA+" has mode 0775")
+}
+
+// A path that is a symbolic link, as /var/lib often is on a device, stands for its target.
+func TestPermissionsBelowALink(t *testing.T) {
+	dir := t.TempDir()
+	open, link := filepath.Join(dir, "open"), filepath.Join(dir, "link")
+	a := put(t, filepath.Join(open, "data", "a"), "", 0o644)
+	for _, err := range []error{os.Symlink(filepath.Join(open, "data"), link), os.Chmod(filepath.Dir(a), 0o755), os.Chmod(open, 0o777)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(t, Options{Private: []string{link}}, "unsafe: "+a+" has mode 0644", "unsafe: "+open+", above "+filepath.Dir(a)+", has mode 0777")
+	loop := filepath.Join(dir, "loop")
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	want(t, Options{Private: []string{loop}}, "warning: "+loop+" cannot be looked at: stat "+loop+": too many levels of symbolic links")
+	want(t, Options{Slots: link}, "unsafe: "+open+", above "+filepath.Dir(a)+", has mode 0777")
 }
 
 func TestCertificates(t *testing.T) {

@@ -38,12 +38,17 @@ func (r *Report) versions() {
 
 // files looks at the permissions of what is private, and of the directories above.
 func (r *Report) files(o Options) {
-	for _, root := range o.Private {
+	for _, name := range o.Private {
+		root := r.above(name)
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
 			info, err := e.Info()
+			if err == nil && info.Mode()&fs.ModeSymlink != 0 && path == root {
+				_, err = os.Stat(path) // above could not follow it
+				return err
+			}
 			if err != nil || info.Mode()&fs.ModeSymlink != 0 {
 				return err
 			}
@@ -63,7 +68,6 @@ func (r *Report) files(o Options) {
 		if err != nil && !isMissing(err) {
 			r.found(Warning, fmt.Sprintf("%s cannot be looked at: %v", root, err), "its permissions are not known", "run the audit as the firmware's user or as root")
 		}
-		r.above(root)
 	}
 	if o.Slots != "" {
 		for _, name := range []string{o.Slots, filepath.Join(o.Slots, "a"), filepath.Join(o.Slots, "b")} {
@@ -75,8 +79,24 @@ func (r *Report) files(o Options) {
 	}
 }
 
-// above looks at the directories above a path: whoever may write there can replace it.
-func (r *Report) above(path string) {
+// above looks at the directories above a path: whoever may write there can replace it. It returns the
+// path that a symbolic link leads to, and looks at the directories above that, too.
+func (r *Report) above(path string) string {
+	r.aboveOne(path)
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return path
+	}
+	a, errA := filepath.Abs(path)
+	b, errB := filepath.Abs(target)
+	if errA != nil || errB != nil || a == b {
+		return path
+	}
+	r.aboveOne(target)
+	return target
+}
+
+func (r *Report) aboveOne(path string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return

@@ -93,6 +93,9 @@ func (r *Report) isOurs(p Port) bool {
 			return false
 		}
 		a, err := netip.ParseAddr(at.Hostname())
+		if at.Hostname() == "" {
+			a, err = netip.IPv6Unspecified(), nil // as conn.ParseAddr has it
+		}
 		return err == nil && strconv.Itoa(int(p.Addr.Port())) == at.Port() && (a.Unmap() == p.Addr.Addr().Unmap() || a.IsUnspecified() && p.Addr.Addr().IsUnspecified())
 	})
 }

@@ -71,6 +71,8 @@ func component(f *device.Field, mayset bool) string {
 		return "number"
 	case f.Enum != nil:
 		return "select"
+	case least > maxText || most < 1: // Home Assistant has no such text
+		return "sensor"
 	}
 	return "text"
 }
@@ -112,7 +114,8 @@ func (c *config) describe(f *device.Field, component string) {
 	case "select":
 		c.Options = f.Enum
 	case "text":
-		least, most = max(least, 0), min(most, maxText)
+		most = min(most, maxText)
+		least = min(max(least, 0), most-1) // Home Assistant refuses a text of one length
 		c.Min, c.Max = &least, &most
 	}
 }

@@ -170,7 +170,7 @@ func (e *Entities) add(x *entity, kind string, c config) error {
 // Announce publishes what there is to discover, and all states. It is called whenever the bridge has
 // connected: a broker that was restarted may have forgotten what it retained.
 func (e *Entities) Announce() {
-	e.enter("the device is not announced", func() {
+	e.enter(e.m.Complete, "the device is not announced", func() {
 		e.forget()
 		e.announced = true
 		for _, x := range e.list {
@@ -184,7 +184,7 @@ func (e *Entities) Announce() {
 
 // Remove takes the device out of Home Assistant: its topics are deleted. Announce brings it back.
 func (e *Entities) Remove() {
-	e.enter("the device is not removed", func() {
+	e.enter(e.m.Complete, "the device is not removed", func() {
 		e.announced = false
 		e.deleteOrphans() // the file goes on to have them: the next run deletes them again, which does no harm
 		for _, x := range e.list {
@@ -196,9 +196,10 @@ func (e *Entities) Remove() {
 	})
 }
 
-// enter runs f on the loop.
-func (e *Entities) enter(failed string, f func()) {
-	if err := e.m.Do(f); err != nil {
+// enter has by run f on the loop. Commands, of which there may be many, are not for Manager.Complete; but
+// a device that is not announced is missing until the next connection.
+func (e *Entities) enter(by func(func()) error, failed string, f func()) {
+	if err := by(f); err != nil {
 		e.opts.Log.Error(failed, "why", err)
 	}
 }
@@ -266,7 +267,7 @@ func (e *Entities) Tap(m *broadcast.Message, _ string) {
 	if object == "" || m.Deleted {
 		return
 	}
-	e.enter("a command of Home Assistant is lost", func() { e.command(object, m.Data) })
+	e.enter(e.m.Do, "a command of Home Assistant is lost", func() { e.command(object, m.Data) })
 }
 
 // command does what Home Assistant says. After a setting that was refused the state is told again,
@@ -340,6 +341,7 @@ func (e *Entities) forget() {
 	go func() { // it waits for the disk
 		if err := disk.Replace(disk.OS, e.opts.File, []byte(e.topics()), 0o600); err != nil {
 			e.opts.Log.Error("the entities cannot be noted", "why", err)
+			e.m.Complete(func() { e.noted = false }) // the next Announce tries again
 		}
 	}()
 }

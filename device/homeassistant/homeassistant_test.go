@@ -69,7 +69,7 @@ func newRig(t *testing.T, p mgr.Poller, o homeassistant.Options) *rig {
 	t.Helper()
 	r := &rig{t: t}
 	var err error
-	if r.m, err = mgr.New(mgr.Options{Poller: p}); err != nil {
+	if r.m, err = mgr.New(mgr.Options{Poller: p, Queue: 64}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.m.Close() })
@@ -393,6 +393,81 @@ func TestOrphans(t *testing.T) {
 			} else if time.Now().After(end) {
 				t.Fatalf("%s %v", text, err)
 			}
+		}
+	}
+}
+
+// A disk that is full at the first connection may have room at a later one.
+func TestTopicsAreNotedLater(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "later")
+	r := newRig(t, 0, homeassistant.Options{File: filepath.Join(dir, "topics")})
+	r.ha.Announce()
+	r.turn()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		r.ha.Announce()
+		r.turn()
+		if _, err := os.Stat(filepath.Join(dir, "topics")); err == nil {
+			return
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A device that is announced, or removed, while the loop has much to do is so all the same.
+func TestAnnounceWhileTheQueueIsFull(t *testing.T) {
+	looptest.EachPoller(t, func(t *testing.T, p mgr.Poller) {
+		r := newRig(t, p, homeassistant.Options{})
+		for r.m.Do(func() {}) == nil {
+		}
+		r.ha.Announce()
+		if got := r.took(); len(got) < 20 {
+			t.Errorf("sent %q", got)
+		}
+		for r.m.Do(func() {}) == nil {
+		}
+		r.ha.Remove()
+		if got := r.took(); len(got) < 20 {
+			t.Errorf("sent %q", got)
+		}
+	})
+}
+
+// Home Assistant refuses a text whose least length is not less than its greatest one.
+func TestTextsOfOneLength(t *testing.T) {
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	s := struct {
+		PIN  string `device:"pin,min=4,max=4"`
+		Long string `device:"long,min=255,max=255"`
+		More string `device:"more,min=256,max=300"`
+	}{"1234", strings.Repeat("x", 255), strings.Repeat("x", 256)}
+	dev, err := device.New(m, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := map[string]string{}
+	hub := broadcast.NewHub(broadcast.Options{Tap: func(m *broadcast.Message, _ string) { sent[m.Topic] = string(m.Data) }}, m)
+	ha, err := homeassistant.New(m, dev, hub, homeassistant.Options{Topics: topics})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ha.Announce()
+	if err := m.Poll(0); err != nil {
+		t.Fatal(err)
+	}
+	for topic, part := range map[string]string{
+		"homeassistant/text/box-1/pin/config": `"min":3,"max":4`, "homeassistant/text/box-1/long/config": `"min":254,"max":255`,
+		"homeassistant/sensor/box-1/more/config": `"state_topic"`,
+	} {
+		if !strings.Contains(sent[topic], part) {
+			t.Errorf("%s: %s, want %s", topic, sent[topic], part)
 		}
 	}
 }
