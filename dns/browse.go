@@ -98,7 +98,8 @@ func (d *Multicast) heard(on *Interface, p *packet) {
 }
 
 // keep puts a record into the cache. Only what is asked for, or comes with that, is of use; but the
-// answers to the questions of others are kept too, as far as there is room.
+// answers to the questions of others are kept too, as far as there is room: what is asked for takes
+// their place.
 func (d *Multicast) keep(on *Interface, r record) {
 	switch r.kind {
 	case kindA, kindAAAA, kindPTR, kindSRV, kindTXT, kindNSEC:
@@ -136,7 +137,7 @@ func (d *Multicast) keep(on *Interface, r record) {
 	if r.ttl == 0 {
 		return
 	}
-	if d.heardN >= d.opts.MaxRecords {
+	if d.heardN >= d.opts.MaxRecords && (d.asking[key] == nil || !d.makeRoom()) {
 		d.stats.Dropped++
 		return
 	}
@@ -148,6 +149,32 @@ func (d *Multicast) keep(on *Interface, r record) {
 }
 
 const stages = 4
+
+// makeRoom drops a record that is neither used nor asked for, if there is one.
+func (d *Multicast) makeRoom() bool {
+	if d.full {
+		return false
+	}
+	for key, list := range d.cache {
+		i := -1
+		if d.asking[key] == nil {
+			i = slices.IndexFunc(list, func(h *heard) bool { return !d.used[h] })
+		}
+		if i < 0 {
+			continue
+		}
+		if list = slices.Delete(list, i, i+1); len(list) == 0 {
+			delete(d.cache, key)
+		} else {
+			d.cache[key] = list
+		}
+		d.heardN--
+		d.stats.Dropped++
+		return true
+	}
+	d.full = true
+	return false
+}
 
 // plan says when the record is asked for again: at 80, 85, 90 and 95 % of its time (§5.2).
 func (h *heard) plan() {
@@ -173,6 +200,7 @@ func (d *Multicast) review() {
 	d.expire()
 	wanted := map[rkey]wname{} // asked again and again until there is a record; PTR for ever
 	used := map[*heard]bool{}
+	d.used, d.full = used, false
 	need := func(name wname, kind uint16) []*heard {
 		list := d.live(name, kind)
 		if kind == kindPTR || len(list) == 0 && !d.lacks(name, kind) {

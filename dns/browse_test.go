@@ -124,3 +124,36 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		l.until("it asks there", func() bool { return a.stats.Sent > before })
 	})
 }
+
+// On a large link more is said than there is room for. A record that is asked for takes the place of
+// one that is not.
+func TestRoomForWhatIsAskedFor(t *testing.T) {
+	l := newLink(t)
+	a := l.host(mgr.Auto, "127.0.0.1/8")
+	a.opts.MaxRecords = 10
+	var others []record
+	for i := range 10 {
+		others = append(others, record{nameOf(fmt.Sprintf("h%d.local", i)), kindA, false, 1 << 30, "\x7f\x00\x00\x01"})
+	}
+	a.hears(others...)
+	told := a.browsing(t)
+	for range 3 { // the answers to the question for the type, for the service, and for its host
+		a.hears(service("one")...)
+	}
+	if want := []string{"one false"}; !slices.Equal(*told, want) {
+		t.Errorf("told %q, want %q", *told, want)
+	}
+	if a.heardN != 10 {
+		t.Errorf("%d records", a.heardN)
+	}
+	for i := range 20 { // of which none is told, for there is no room for all they consist of
+		a.hears(service(fmt.Sprint(i))[0])
+	}
+	n := 0
+	for _, list := range a.cache {
+		n += len(list)
+	}
+	if n != 10 || a.heardN != 10 || len(*told) != 1 {
+		t.Errorf("%d records, counted as %d; told %q", n, a.heardN, *told)
+	}
+}

@@ -20,7 +20,8 @@ type MulticastOptions struct {
 	// Addr is the one address of this host to announce, for a program that listens on it alone. By
 	// default, and with ::, all are announced; with 0.0.0.0 all of IPv4.
 	Addr netip.Addr
-	// MaxRecords is how many records of others are kept; default 4096.
+	// MaxRecords is how many records of others are kept; default 4096. Those that are asked for
+	// take the place of others.
 	MaxRecords int
 
 	port  uint16 // for tests; default 5353
@@ -51,6 +52,8 @@ type Multicast struct {
 
 	cache    map[rkey][]*heard
 	heardN   int
+	used     map[*heard]bool // by browsers and lookups, in the last review
+	full     bool            // all records are used, or asked for, since the last review
 	asking   map[rkey]*asking
 	browsers []*Browser
 	resolves []*localLookup
