@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -17,8 +16,17 @@ import (
 
 // Options are the settings of an Updater.
 type Options struct {
-	// Dir is the directory of the slots: see the comment of package update.
+	// Dir is the directory of the slots: see the comment of package update. With Slots it has the
+	// files "trial" and "failed" alone.
 	Dir string
+
+	// Slots, unless nil, are in place of the files in Dir, such as Partitions.
+	Slots Slots
+
+	// Reboot, unless nil, restarts the device: the other slot is started by the boot loader, and not
+	// executed. It returns only if that fails. Thus if it runs a command that merely asks for the
+	// restart, it has to wait for it then.
+	Reboot func() error
 
 	// Keys are the public keys, in minisign's form ("RWQ…"), whose signatures are trusted.
 	Keys []string
@@ -30,7 +38,7 @@ type Options struct {
 	MaxSize int64
 
 	// Confirm is how long a program on trial has to call Confirm; 5 minutes when 0. After that the
-	// process exits with status 3, so that its supervisor restarts it.
+	// process exits with status 3, so that its supervisor restarts it; with Reboot the device restarts.
 	Confirm time.Duration
 
 	// Progress, unless nil, is called when the Status has changed, some hundred times in an update.
@@ -77,8 +85,9 @@ type Status struct {
 // An Updater receives updates. Its methods are safe for concurrent use; all but Status, Write and
 // Abort may take as long as the disk does, and are not for a loop.
 type Updater struct {
-	opts Options
-	dir  dir
+	opts  Options
+	dir   dir
+	slots Slots // &dir by default
 
 	// work is held by the call that is at it; it may take as long as the disk. A caller on a loop
 	// does not wait for it.
@@ -93,29 +102,22 @@ type Updater struct {
 }
 
 // Boot is called first in main. It decides which slot runs: if it is the other one, Boot executes
-// that in place of this process, with the same arguments, and does not return. A program on trial
-// has Options.Confirm to call Confirm.
+// that in place of this process, with the same arguments, or restarts the device, and does not
+// return. A program on trial has Options.Confirm to call Confirm.
 //
-// It returns an error if this program is in no slot of the directory, such as during development,
-// or if the directory cannot be used. The program can go on without updates.
+// It returns an error if this program is in no slot, such as during development, or if the slots
+// cannot be used. The program can go on without updates.
 func Boot(o Options) (*Updater, error) {
 	u := &Updater{opts: o}
 	if err := u.fill(); err != nil {
 		return nil, err
 	}
-	self, err := u.opts.self()
+	slot, err := u.slots.Running()
 	if err != nil {
 		return nil, fmt.Errorf("update: %w", err)
 	}
-	dirPath, err := filepath.Abs(o.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("update: %w", err)
-	}
-	u.status.Slot = filepath.Base(self)
-	if filepath.Dir(self) != dirPath || u.status.Slot != "a" && u.status.Slot != "b" {
-		return nil, fmt.Errorf("update: %s is in no slot of %s", self, dirPath)
-	}
-	if u.status.Running, err = u.dir.check(u.status.Slot); err != nil {
+	u.status.Slot = slot
+	if u.status.Running, err = check(u.slots, slot, u.dir.keys); err != nil {
 		// The program runs all the same. Its version is unknown, so no update can be compared with
 		// it.
 		u.opts.Log.Error("the program that runs is not the one that was signed", "why", err)
@@ -126,6 +128,7 @@ func Boot(o Options) (*Updater, error) {
 
 func (u *Updater) fill() error {
 	o := &u.opts
+	executes := o.Exec != nil
 	if o.disk == nil {
 		o.disk = disk.OS
 	}
@@ -147,7 +150,10 @@ func (u *Updater) fill() error {
 	if o.exit == nil {
 		o.exit = os.Exit
 	}
-	u.dir = dir{fs: o.disk, path: o.Dir}
+	u.dir = dir{fs: o.disk, path: o.Dir, self: o.self}
+	if u.slots = o.Slots; u.slots == nil {
+		u.slots = &u.dir
+	}
 	for _, text := range o.Keys {
 		var k minisign.PublicKey
 		if err := k.UnmarshalText([]byte(text)); err != nil {
@@ -158,14 +164,17 @@ func (u *Updater) fill() error {
 	if len(o.Keys) == 0 || o.Board == "" {
 		return errors.New("update: Options need Keys and a Board")
 	}
+	if o.Slots != nil && !executes && o.Reboot == nil {
+		return errors.New("update: Options with Slots need Reboot or Exec")
+	}
 	return nil
 }
 
 // choose compares this process with what the directory says.
 func (u *Updater) choose() error {
-	current, err := u.dir.current()
+	current, err := u.slots.Current()
 	if err != nil {
-		return err
+		return fmt.Errorf("update: %w", err)
 	}
 	t, err := u.dir.trial()
 	if err != nil {
@@ -174,7 +183,7 @@ func (u *Updater) choose() error {
 	self := u.status.Slot
 	u.set(func(s *Status) { s.State = Settled })
 	if t != nil && t.Slot == current { // the power was cut in Confirm, after the link was changed
-		if err := u.dir.endTrial(); err != nil {
+		if err := u.endTrial(); err != nil {
 			return err
 		}
 		t = nil
@@ -182,8 +191,12 @@ func (u *Updater) choose() error {
 	switch {
 	case t != nil && t.Slot == self:
 		return u.beginTrial(t)
+	case self != current && u.opts.Reboot != nil:
+		// The boot loader knows why: perhaps current does not start any more.
+		u.opts.Log.Error("this slot runs, and another one should", "slot", self, "should", current)
+		return nil
 	case self != current:
-		return u.opts.Exec(u.dir.file(current))
+		return u.start(current)
 	case t == nil:
 		return nil
 	case t.Begun:
@@ -195,32 +208,68 @@ func (u *Updater) choose() error {
 
 // beginTrial is for the program that is on trial.
 func (u *Updater) beginTrial(t *trial) error {
-	if !t.Begun { // the user has started it by hand
-		t.Begun = true
-		if err := u.dir.setTrial(*t); err != nil {
+	u.set(func(s *Status) { s.State = OnTrial })
+	reboots := u.opts.Reboot != nil
+	if reboots && t.Entered { // its supervisor has started it again
+		return u.goBack(t, errors.New("it has ended without being confirmed"))
+	}
+	if !t.Begun || reboots { // not begun: the user has started it by hand, or the power was cut in try
+		t.Begun, t.Entered = true, reboots
+		if err := u.dir.setTrial(*t); err != nil && reboots {
+			return u.goBack(t, err) // else a program that crashes would be started for ever
+		} else if err != nil {
 			return err
 		}
 	}
-	u.set(func(s *Status) { s.State = OnTrial })
 	u.opts.Log.Info("this version is on trial", "version", t.Version, "for", u.opts.Confirm)
 	u.deadline = time.AfterFunc(u.opts.Confirm, func() {
 		u.opts.Log.Error("this version was not confirmed in time")
-		u.opts.exit(3)
+		if !reboots {
+			u.opts.exit(3)
+		} else if err := u.goBack(t, errors.New("it was not confirmed in time")); err != nil {
+			u.opts.Log.Error("the device is not restarted", "why", err)
+			u.opts.exit(3) // and the next start of this program tries it once more
+		}
 	})
 	return nil
 }
 
+// goBack restarts the device, for the program before the one on trial, which runs. It returns only
+// if that fails.
+func (u *Updater) goBack(t *trial, why error) error {
+	u.opts.Log.Error("an update has failed, the device restarts", "version", t.Version, "why", why)
+	err := u.slots.Try("") // a boot loader may have more than one try left
+	return errors.Join(why, err, u.opts.Reboot())
+}
+
 // try starts the slot of a trial.
 func (u *Updater) try(t *trial) error {
-	if _, err := u.dir.check(t.Slot); err != nil {
+	if _, err := check(u.slots, t.Slot, u.dir.keys); err != nil {
+		return err
+	}
+	if err := u.prepare(t); err != nil {
+		return err
+	}
+	return u.start(t.Slot)
+}
+
+// prepare has the slot of a trial, which was checked, started next.
+func (u *Updater) prepare(t *trial) error {
+	// If the power is cut after this, the slot is started, and notes itself that the trial has begun.
+	if err := u.slots.Try(t.Slot); err != nil {
 		return err
 	}
 	// If this cannot be written, a program that crashes would be started for ever.
 	t.Begun = true
-	if err := u.dir.setTrial(*t); err != nil {
-		return err
+	return u.dir.setTrial(*t)
+}
+
+// start goes on in slot. It returns only if that fails.
+func (u *Updater) start(slot string) error {
+	if u.opts.Reboot != nil {
+		return u.opts.Reboot()
 	}
-	return u.opts.Exec(u.dir.file(t.Slot))
+	return u.opts.Exec(u.slots.Path(slot))
 }
 
 func (u *Updater) rollBack(t *trial, why error) error {
@@ -231,6 +280,15 @@ func (u *Updater) rollBack(t *trial, why error) error {
 	})
 	if err := u.dir.setFailed(t.Version); err != nil { // going back is what matters
 		u.opts.Log.Warn("it is not noted which version has failed", "why", err)
+	}
+	return u.endTrial()
+}
+
+// endTrial forgets the trial. The boot loader forgets it first: it must not start a slot about which
+// nothing is known.
+func (u *Updater) endTrial() error {
+	if err := u.slots.Try(""); err != nil {
+		return err
 	}
 	return u.dir.endTrial()
 }
@@ -243,16 +301,18 @@ func (u *Updater) Confirm() error {
 	if u.status.State != OnTrial {
 		return nil
 	}
-	if err := u.dir.setCurrent(u.status.Slot); err != nil {
+	if err := u.slots.SetCurrent(u.status.Slot); err != nil {
 		return fmt.Errorf("update: confirm: %w", err)
 	}
-	u.deadline.Stop()
+	if u.deadline != nil { // the trial could not be noted
+		u.deadline.Stop()
+	}
 	u.set(func(s *Status) { s.State, s.Failed = Settled, "" })
 	u.opts.Log.Info("this version is confirmed", "version", u.status.Running.Version)
 	if err := u.dir.setFailed(""); err != nil {
 		u.opts.Log.Warn("the version that failed before is still noted", "why", err)
 	}
-	if err := u.dir.endTrial(); err != nil { // the next Boot does it
+	if err := u.endTrial(); err != nil { // the next Boot does it
 		u.opts.Log.Warn("the trial is over, but its file remains", "why", err)
 	}
 	return nil
@@ -272,14 +332,13 @@ func (u *Updater) Start() (path string, err error) {
 	if t == nil || t.Begun || t.Slot == u.status.Slot {
 		return "", errors.New("update: nothing is ready")
 	}
-	if _, err := u.dir.check(t.Slot); err != nil {
+	if _, err := check(u.slots, t.Slot, u.dir.keys); err != nil {
 		return "", errors.Join(err, u.rollBack(t, err))
 	}
-	t.Begun = true
-	if err := u.dir.setTrial(*t); err != nil {
+	if err := u.prepare(t); err != nil {
 		return "", fmt.Errorf("update: %w", err)
 	}
-	return u.dir.file(t.Slot), nil
+	return u.slots.Path(t.Slot), nil
 }
 
 // Failed ends the trial that Start has begun: the successor has died or never got ready.

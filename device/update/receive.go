@@ -1,15 +1,12 @@
 package update
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"syscall"
 	"time"
 
-	"github.com/seed4930a636/mangusta/device/internal/disk"
 	"github.com/seed4930a636/mangusta/device/internal/rest"
 )
 
@@ -28,7 +25,7 @@ type incoming struct {
 	sig    *signature
 	size   int64
 	offset int64
-	file   disk.File
+	part   Part
 	hash   *hasher
 	pulled bool // by a Puller
 }
@@ -64,69 +61,21 @@ func (u *Updater) begin(sig []byte, size int64, force, pulled bool) (*incoming, 
 	u.close()
 	in := &incoming{sig: s, size: size, hash: newHasher(), pulled: pulled}
 	if u.status.State == Ready {
-		if err := u.dir.endTrial(); err != nil { // of the update that this one replaces
+		if err := u.endTrial(); err != nil { // of the update that this one replaces
 			return nil, fmt.Errorf("update: %w", err)
 		}
 		u.set(func(s *Status) { s.State = Settled })
 	}
-	if err := u.resume(in); err != nil {
-		if err := u.restart(in); err != nil {
+	slot := other(u.status.Slot)
+	if in.part, in.offset, err = u.slots.Receive(slot, s.text, size, in.hash); err != nil {
+		in.hash = newHasher()
+		if in.part, in.offset, err = u.slots.Receive(slot, s.text, size, nil); err != nil {
 			return nil, fmt.Errorf("update: %w", err)
 		}
 	}
 	u.in, u.stepped, u.touched = in, in.offset, time.Now()
 	u.set(func(now *Status) { now.Next, now.Offset, now.Size = &s.Image, in.offset, size })
 	return in, nil
-}
-
-// resume opens the part of the same update that is there, and computes its digest.
-func (u *Updater) resume(in *incoming) error {
-	text, err := disk.Read(u.opts.disk, u.dir.file("incoming.minisig"), maxSignature)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(text, in.sig.text) {
-		return errors.New("another update")
-	}
-	f, err := u.opts.disk.Open(u.dir.file("incoming"))
-	if err != nil {
-		return err
-	}
-	in.offset, err = io.Copy(in.hash, io.LimitReader(f, in.size+1))
-	f.Close()
-	if err != nil {
-		return err
-	}
-	if in.offset > in.size {
-		return errors.New("too long")
-	}
-	file, size, err := u.opts.disk.Append(u.dir.file("incoming"))
-	if err != nil {
-		return err
-	}
-	if size != in.offset {
-		file.Close()
-		return errors.New("it has changed meanwhile")
-	}
-	in.file = file
-	return nil
-}
-
-// restart makes an empty file. A power cut may leave bytes of another update with this signature:
-// Finish finds out.
-func (u *Updater) restart(in *incoming) error {
-	in.offset, in.hash = 0, newHasher()
-	d := u.opts.disk
-	file, err := d.Create(u.dir.file("incoming"), 0o755)
-	if err != nil {
-		return err
-	}
-	if err := disk.Replace(d, u.dir.file("incoming.minisig"), in.sig.text, 0o644); err != nil {
-		file.Close()
-		return err
-	}
-	in.file = file
-	return nil
 }
 
 // Write takes the next bytes of the update. An error of the disk ends the update; Begin goes on
@@ -162,7 +111,7 @@ func (u *Updater) write(p []byte) (int, error) {
 		u.drop()
 		return 0, fmt.Errorf("%w: there are more bytes than were announced", ErrSize)
 	}
-	n, err := in.file.Write(p)
+	n, err := in.part.Write(p)
 	if err != nil {
 		if full(err) { // else no setting can be saved any more
 			u.drop()
@@ -212,12 +161,9 @@ func (u *Updater) complete(in *incoming) (Image, error) {
 		u.drop()
 		return Image{}, ErrSignature
 	}
-	err := in.file.Sync()
-	u.close()
 	slot := other(u.status.Slot)
-	if err == nil {
-		err = u.dir.install(slot)
-	}
+	err := in.part.Install()
+	u.close()
 	if err == nil {
 		err = u.dir.setTrial(trial{Slot: slot, Version: in.sig.Version})
 	}
@@ -236,21 +182,13 @@ func (u *Updater) Abort() error {
 		return ErrBusy
 	}
 	defer u.work.Unlock()
-	if u.in == nil && !u.hasPart() {
+	received := u.in != nil
+	u.close()
+	if !u.remove() && !received {
 		return ErrNoUpdate
 	}
-	u.drop()
+	u.set(forget)
 	return nil
-}
-
-// hasPart reports whether there is a part of an update on the disk.
-func (u *Updater) hasPart() bool {
-	f, err := u.opts.disk.Open(u.dir.file("incoming"))
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return true
 }
 
 // receiving returns the update that is being received, if it has offset bytes; nil otherwise.
@@ -268,7 +206,7 @@ func (u *Updater) receiving(offset int64) *incoming {
 // close ends the receiving; bytes that were received stay.
 func (u *Updater) close() {
 	if u.in != nil {
-		u.in.file.Close()
+		u.in.part.Close()
 		u.in = nil
 	}
 }
@@ -276,13 +214,21 @@ func (u *Updater) close() {
 // drop ends the receiving and removes what was received.
 func (u *Updater) drop() {
 	u.close()
-	for _, name := range []string{"incoming.minisig", "incoming"} {
-		if err := u.opts.disk.Remove(u.dir.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			u.opts.Log.Error("a part of an update remains", "why", err)
-		}
-	}
-	u.set(func(s *Status) { s.Next, s.Offset, s.Size = nil, 0, 0 })
+	u.remove()
+	u.set(forget)
 }
+
+// remove removes the part of an update that is on the disk, and reports whether there was one.
+func (u *Updater) remove() bool {
+	was, err := u.slots.Drop()
+	if err != nil {
+		u.opts.Log.Error("a part of an update remains", "why", err)
+	}
+	return was
+}
+
+// forget is a change of a status: nothing is received or ready.
+func forget(s *Status) { s.Next, s.Offset, s.Size = nil, 0, 0 }
 
 // full reports whether a disk has no room left.
 func full(err error) bool {
