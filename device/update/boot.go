@@ -267,7 +267,7 @@ func (u *Updater) prepare(t *trial) error {
 // start goes on in slot. It returns only if that fails.
 func (u *Updater) start(slot string) error {
 	if u.opts.Reboot != nil {
-		return u.opts.Reboot()
+		return errors.Join(errors.New("the device was not restarted"), u.opts.Reboot())
 	}
 	return u.opts.Exec(u.slots.Path(slot))
 }

@@ -45,13 +45,18 @@ func program(self string) error {
 	if err != nil {
 		return err
 	}
+	if text, err = imageIn(self, text); err != nil {
+		return err
+	}
 	found := marker.FindSubmatch(text[len(text)-imageSize:])
 	if found == nil {
 		return errors.New("no marker")
 	}
 	version, mode := string(found[1]), string(found[2])
-	u, err := Boot(Options{Dir: filepath.Dir(self), Keys: []string{os.Getenv("KEY")}, Board: "box", Confirm: 200 * time.Millisecond,
-		Log: slog.New(slog.DiscardHandler), disk: &killer{FS: disk.OS}})
+	o := Options{Dir: filepath.Dir(self), Keys: []string{os.Getenv("KEY")}, Board: "box", Confirm: 200 * time.Millisecond,
+		Log: slog.New(slog.DiscardHandler), disk: &killer{FS: disk.OS}}
+	partitioned(&o, self)
+	u, err := Boot(o)
 	if err != nil {
 		return err
 	}
@@ -134,7 +139,8 @@ type killer struct {
 
 func (k *killer) op(err error) error {
 	k.n++
-	if at, _ := strconv.Atoi(os.Getenv("KILL_AT")); at == k.n {
+	slot := os.Getenv("KILL_SLOT")
+	if at, _ := strconv.Atoi(os.Getenv("KILL_AT")); at == k.n && (slot == "" || slot == filepath.Base(os.Args[0])) {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
@@ -156,6 +162,26 @@ func (k *killer) Remove(name string) error               { return k.op(k.FS.Remo
 func (k *killer) Symlink(target, name string) error      { return k.op(k.FS.Symlink(target, name)) }
 func (k *killer) SyncDir(name string) error              { return k.op(k.FS.SyncDir(name)) }
 func (k *killer) Mkdir(name string, _ fs.FileMode) error { return k.op(errors.New("unused")) }
+
+func (k *killer) Device(name string, write bool) (disk.Device, error) {
+	d, err := k.FS.Device(name, write)
+	if err != nil {
+		return nil, err
+	}
+	return killerDevice{d, k}, nil
+}
+
+type killerDevice struct {
+	disk.Device
+	k *killer
+}
+
+func (d killerDevice) WriteAt(p []byte, at int64) (int, error) {
+	n, err := d.Device.WriteAt(p, at)
+	return n, d.k.op(err)
+}
+
+func (d killerDevice) Sync() error { return d.k.op(d.Device.Sync()) }
 
 type killerFile struct {
 	disk.File

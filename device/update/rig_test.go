@@ -2,7 +2,9 @@ package update
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"aead.dev/minisign"
 
 	"github.com/seed4930a636/mangusta/device/internal/disk"
+	"github.com/seed4930a636/mangusta/device/internal/disk/disksim"
 )
 
 // A signer makes signed programs.
@@ -46,7 +49,11 @@ type machine struct {
 	fs    disk.FS
 	dir   string
 	key   *signer
-	execs int // since the last power-on
+	execs int // since the last power-on, of the slot that is not current
+
+	devices map[string]string // of partitions, by slot; nil with the files of a directory
+	spoilt  string            // by the test
+	first   string            // files in dir after an update was refused
 }
 
 const versionOne = "1.0"
@@ -54,7 +61,7 @@ const versionOne = "1.0"
 // newMachine has version 1.0 in slot a, and in slot b what came before it.
 func newMachine(t *testing.T, fs disk.FS, dir string, key *signer) *machine {
 	t.Helper()
-	m := &machine{t: t, fs: fs, dir: dir, key: key}
+	m := &machine{t: t, fs: fs, dir: dir, key: key, first: "[a a.minisig b b.minisig current]"}
 	program := []byte("the program of version 1.0")
 	if fs != disk.OS {
 		if err := fs.Mkdir(dir, 0o755); err != nil {
@@ -90,6 +97,8 @@ func (m *machine) boot(slot string, change ...func(*Options)) (u *Updater, next 
 		case nil:
 		case execed:
 			u, next = nil, string(r)
+		case rebooted:
+			u, next = nil, "reboot"
 		default:
 			panic(r)
 		}
@@ -101,37 +110,85 @@ func (m *machine) boot(slot string, change ...func(*Options)) (u *Updater, next 
 	return u, "", err
 }
 
-// execed is what the exec of the tests panics with.
-type execed string
+// The exec and the reboot of the tests panic with these.
+type (
+	execed   string
+	rebooted struct{}
+)
 
 // options are those of a process in slot.
 func (m *machine) options(slot string) Options {
-	return Options{Dir: m.dir, Keys: []string{m.key.public}, Board: "box", Log: slog.New(slog.DiscardHandler),
+	o := Options{Dir: m.dir, Keys: []string{m.key.public}, Board: "box", Log: slog.New(slog.DiscardHandler),
 		disk: m.fs,
 		self: func() (string, error) { return filepath.Join(m.dir, slot), nil },
 		Exec: func(path string) error { panic(execed(filepath.Base(path))) },
 		exit: func(int) { m.t.Error("the deadline has passed") }}
+	if m.devices != nil {
+		o.Slots = m.partitions(slot)
+		o.Exec, o.Reboot = nil, func() error { panic(rebooted{}) }
+	}
+	return o
 }
 
-// power starts what current names, and follows execs; it returns the program that runs in the end.
-// The error is that of Boot.
+// power starts what is to be started, and follows execs and restarts; it returns the program that
+// runs in the end. The error is that of Boot.
 func (m *machine) power() (*Updater, error) {
 	m.t.Helper()
-	slot, err := (&dir{fs: m.fs, path: m.dir}).current()
-	if err != nil {
-		m.t.Fatal(err)
-	}
 	m.execs = 0
-	for {
+	slot, err := m.load()
+	for err == nil {
 		u, next, err := m.boot(slot)
 		if next == "" {
 			return u, err
 		}
-		slot = next
 		if m.execs++; m.execs > 3 {
 			m.t.Fatal("the slots start each other")
 		}
+		if slot = next; next == "reboot" {
+			if slot, err = m.load(); err != nil {
+				return nil, err
+			}
+		}
 	}
+	return nil, err
+}
+
+// load is the boot loader, or what starts the program in current. Whatever it may start has to be
+// signed.
+func (m *machine) load() (string, error) {
+	m.t.Helper()
+	if m.devices == nil {
+		slot, err := (&dir{fs: m.fs, path: m.dir}).current()
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		return slot, nil
+	}
+	f := m.bootFile()
+	current, try, err := f.read()
+	if errors.Is(err, disksim.ErrCut) {
+		return "", err
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, slot := range []string{"a", "b"} {
+		err := m.check(slot)
+		noted := !errors.Is(err, fs.ErrNotExist) // a signature is that of the image which is there
+		if err != nil && (slot == current || slot == try || noted && slot != m.spoilt) {
+			m.t.Fatalf("with current=%s try=%s: %v", current, try, err)
+		}
+	}
+	if try == "" {
+		return current, nil
+	}
+	switch err := f.write(current, ""); {
+	case errors.Is(err, disksim.ErrCut):
+		return "", err
+	case err != nil:
+		return current, nil
+	}
+	return try, nil
 }
 
 // on is power, without an error.

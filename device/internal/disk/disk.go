@@ -38,6 +38,19 @@ type FS interface {
 	List(dir string) ([]string, error)
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
+	// Device opens a block device that exists, or a regular file in its place. If it is opened to be
+	// written to, a block device must not be mounted, nor be written to by another.
+	Device(name string, write bool) (Device, error)
+}
+
+// A Device has a fixed size. Its bytes are overwritten in place: after a power cut each write since
+// the last Sync may be there, or a part of it, or nothing.
+type Device interface {
+	io.ReaderAt
+	io.WriterAt
+	Size() (int64, error)
+	Sync() error
+	Close() error
 }
 
 // A File is open for writing.
@@ -250,3 +263,30 @@ func (osFS) SyncDir(dir string) error {
 	}
 	return errors.Join(f.Sync(), f.Close())
 }
+
+func (osFS) Device(name string, write bool) (Device, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	flag := os.O_RDONLY
+	switch mode := info.Mode(); {
+	case mode.IsRegular() && write:
+		flag = os.O_RDWR
+	case mode.IsRegular():
+	case mode&fs.ModeDevice == 0 || mode&fs.ModeCharDevice != 0:
+		return nil, fmt.Errorf("%s is no block device", name)
+	case write:
+		flag = os.O_RDWR | os.O_EXCL // EBUSY if it is mounted: open(2)
+	}
+	f, err := os.OpenFile(name, flag, 0)
+	if err != nil {
+		return nil, err
+	}
+	return device{f}, nil
+}
+
+type device struct{ *os.File }
+
+// Size is where the end is: stat(2) says 0 for a block device.
+func (d device) Size() (int64, error) { return d.Seek(0, io.SeekEnd) }

@@ -2,10 +2,12 @@
 //
 // It keeps less order than any real file system: what was not synced may be there after the cut or
 // not, in any combination. The content of a file may be any prefix of what was written, or zeros;
-// of the changes of names in a directory any subset may have happened, each whole.
+// of the changes of names in a directory any subset may have happened, each whole. Of the writes to a
+// device any may be there, each whole or the beginning of it.
 package disksim
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +29,13 @@ type inode struct {
 	link    string
 	content []byte // as a reader sees it
 	synced  []byte // as the disk has it
+	writes  []write
+}
+
+// A write is one to a device, since the last sync.
+type write struct {
+	at   int64
+	data []byte
 }
 
 // A change is one step of names in a directory: nil removes the name.
@@ -105,7 +114,15 @@ func (d *Disk) Restart(rnd *rand.Rand) *Disk {
 
 func (n *inode) afterCut(rnd *rand.Rand) *inode {
 	after := &inode{dir: n.dir, link: n.link, content: slices.Clone(n.synced)}
-	if !slices.Equal(n.content, n.synced) {
+	for _, w := range n.writes {
+		switch rnd.IntN(3) {
+		case 0:
+			copy(after.content[w.at:], w.data)
+		case 1:
+			copy(after.content[w.at:], w.data[:rnd.IntN(len(w.data)+1)])
+		}
+	}
+	if n.writes == nil && !slices.Equal(n.content, n.synced) {
 		switch rnd.IntN(4) {
 		case 0: // nothing of it
 		case 1:
@@ -342,3 +359,43 @@ func (f *file) Sync() error {
 }
 
 func (f *file) Close() error { return nil }
+
+// Device implements disk.FS. A device is a file that was synced.
+func (d *Disk) Device(name string, _ bool) (disk.Device, error) {
+	node, err := d.find("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return &device{file{d, node}}, nil
+}
+
+type device struct{ file }
+
+func (v *device) Size() (int64, error) { return int64(len(v.node.content)), nil }
+
+func (v *device) ReadAt(p []byte, at int64) (int, error) {
+	if v.d.cut {
+		return 0, ErrCut
+	}
+	return bytes.NewReader(v.node.content).ReadAt(p, at)
+}
+
+func (v *device) WriteAt(p []byte, at int64) (int, error) {
+	if err := v.d.op(); err != nil {
+		return 0, err
+	}
+	n := copy(v.node.content[at:], p)
+	v.node.writes = append(v.node.writes, write{at, slices.Clone(p[:n])})
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func (v *device) Sync() error {
+	if err := v.file.Sync(); err != nil {
+		return err
+	}
+	v.node.writes = nil
+	return nil
+}
