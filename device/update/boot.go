@@ -223,6 +223,9 @@ func (u *Updater) beginTrial(t *trial) error {
 	}
 	u.opts.Log.Info("this version is on trial", "version", t.Version, "for", u.opts.Confirm)
 	u.deadline = time.AfterFunc(u.opts.Confirm, func() {
+		if u.Status().State != OnTrial { // it was confirmed at this moment
+			return
+		}
 		u.opts.Log.Error("this version was not confirmed in time")
 		if !reboots {
 			u.opts.exit(3)
@@ -238,7 +241,11 @@ func (u *Updater) beginTrial(t *trial) error {
 // if that fails.
 func (u *Updater) goBack(t *trial, why error) error {
 	u.opts.Log.Error("an update has failed, the device restarts", "version", t.Version, "why", why)
-	err := u.slots.Try("") // a boot loader may have more than one try left
+	var err error
+	if u.work.TryLock() { // else the disk hangs, or Confirm is at it after all
+		err = u.slots.Try("") // a boot loader may have more than one try left
+		u.work.Unlock()
+	}
 	return errors.Join(why, err, u.opts.Reboot())
 }
 

@@ -24,6 +24,18 @@
 //
 // Mount is for a person who uploads; Pull fetches updates from a server.
 //
+// # Partitions
+//
+// Slots may also be partitions, with an image of a file system each: see Partitions. They are
+// tried and confirmed in the same way, but by a boot loader. The program in current tells the boot
+// loader to start the other slot once, and restarts the device by Options.Reboot. If the program there
+// ends without a call of Confirm and is started again, or at the deadline, it restarts the device too,
+// and the boot loader starts current. If the program does not even start, something else has to
+// restart the device, such as a watchdog. BootFile is a boot loader's state for scripts.
+//
+// While an update is received its slot has no program. At each moment whatever the boot loader may
+// start is complete and signed, even if the power is cut.
+//
 // # Signatures
 //
 // Signatures are those of minisign (pre-hashed, as it makes them by default), and their trusted

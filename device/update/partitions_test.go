@@ -153,6 +153,9 @@ func TestATryThatIsLeftIsTakenBackBeforeTheRestart(t *testing.T) {
 	if _, next, err := m.boot("b"); err != nil || next != "reboot" {
 		t.Fatal(next, err)
 	}
+	if _, try, err := m.bootFile().read(); try != "" || err != nil {
+		t.Errorf("the try of %s is left, %v", try, err)
+	}
 	m.want(m.on(), RolledBack, "a", "1.0")
 }
 
@@ -421,5 +424,90 @@ func TestBlockDevices(t *testing.T) {
 	defer used.Close()
 	if err := send(u, programTwo, key.version(programTwo, "4.0")); !errors.Is(err, syscall.EBUSY) {
 		t.Error(err)
+	}
+}
+
+// The power is cut in Begin, and again in the transfer that goes on: no signature of before is beside
+// bytes of the update.
+func TestAPowerCutInBeginAndOneInTheTransfer(t *testing.T) {
+	key := newSigner(t)
+	sig := key.version(programTwo, "2.0")
+	for cut := 1; cut <= 12; cut++ {
+		for seed := range uint64(50) {
+			rnd := rand.New(rand.NewPCG(seed, uint64(cut)))
+			sim := disksim.New()
+			m := newPartitioned(t, sim, "/box", key)
+			u := m.on()
+			sim.CutAt = sim.Ops() + cut
+			if _, err := u.Begin(sig, int64(len(programTwo)), false); err != nil && !errors.Is(err, disksim.ErrCut) {
+				t.Fatal(err)
+			}
+			sim = sim.Restart(rnd)
+			m.fs = sim
+			u = m.on()
+			offset, err := u.Begin(sig, int64(len(programTwo)), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := u.Write(programTwo[offset:30]); err != nil {
+				t.Fatal(err)
+			}
+			m.fs = sim.Restart(rnd)
+			m.want(m.on(), Settled, "a", "1.0") // load checks the signatures
+		}
+	}
+}
+
+// A try that could not be taken back when the trial failed is taken back before the slot is
+// overwritten.
+func TestATryThatRemainsIsTakenBackByTheNextUpdate(t *testing.T) {
+	key := newSigner(t)
+	sim := disksim.New()
+	m := newPartitioned(t, sim, "/box", key)
+	u := m.on()
+	if err := send(u, programTwo, key.version(programTwo, "2.0")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const opsOfFailed = 5 // the file "failed" is replaced
+	sim.FailAt, sim.Fail = sim.Ops()+opsOfFailed+1, syscall.EIO
+	if err := u.Failed(errors.New("no restart")); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if _, try, _ := m.bootFile().read(); try != "b" {
+		t.Fatal("the try was taken back")
+	}
+	three := []byte("three")
+	if _, err := u.Begin(key.version(three, "3.0"), int64(len(three)), false); err != nil {
+		t.Fatal(err)
+	}
+	m.want(m.on(), RolledBack, "a", "1.0") // load checks what it could have started
+}
+
+// The checksums of the update that was dropped were durable, and those bytes are in the slot.
+func TestChecksumsOfAnotherUpdateDoNotComeBack(t *testing.T) {
+	key := newSigner(t)
+	sig, other := key.version(programTwo, "2.0"), key.version([]byte("another"), "2.1")
+	for seed := range uint64(50) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		sim := disksim.New()
+		m := newPartitioned(t, sim, "/box", key)
+		u := m.on()
+		if _, err := u.Begin(sig, int64(len(programTwo)), false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.Write(programTwo[:30]); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // first the update, then the other one that takes its place
+			sim = sim.Restart(rnd)
+			m.fs = sim
+			u = m.on()
+			if offset, err := u.Begin(other, int64(len("another")), false); offset != 0 || err != nil {
+				t.Fatalf("seed %d: it goes on at %d, %v", seed, offset, err)
+			}
+		}
 	}
 }

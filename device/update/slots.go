@@ -8,8 +8,9 @@ import (
 )
 
 // Slots are the places of the two programs of a device. A slot is "a" or "b". The default are files
-// in Options.Dir; Partitions are the other implementation. The Updater calls one method at a time.
-// A change is durable when the method that makes it returns nil.
+// in Options.Dir; Partitions are the other implementation. The Updater calls one method at a time,
+// those of a Part included. But for Write of a Part, a change is durable when the method that makes
+// it returns nil.
 type Slots interface {
 	BootLoader
 
@@ -19,8 +20,8 @@ type Slots interface {
 	// Path returns the name of the file, or of the device, that a slot is.
 	Path(slot string) string
 
-	// Open opens the program in a slot, and returns its signature. It returns an error after Receive
-	// has begun to replace the program, until Install has returned.
+	// Open opens the program in a slot, and returns its signature. If there is no whole program in the
+	// slot, because Receive had to give it up, it returns an error.
 	Open(slot string) (sig []byte, program io.ReadCloser, err error)
 
 	// Receive prepares a slot, which is not the one that runs, for the program that has this
