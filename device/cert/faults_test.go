@@ -3,6 +3,7 @@ package cert
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -167,4 +168,46 @@ func TestNamesThatAreLongOrNoText(t *testing.T) {
 		}
 		wantActive(t, k, today, "box.local")
 	}
+}
+
+// An uploaded certificate that was taken is there after a restart, though the file has line feeds that
+// the upload had not.
+func TestALargeUploadOutlivesARestart(t *testing.T) {
+	b := newBox(t)
+	k, i := b.start(), newIssuer(t)
+	hosts := []string{"box.local"}
+	size := func() (cert, key string) {
+		cert, key = i.issue(t, nil, hosts...)
+		first, body, _ := strings.Cut(cert, "\n")
+		body, rest, _ := strings.Cut(body, "-----END")
+		return first + "\n" + strings.ReplaceAll(body, "\n", "") + "\n-----END" + rest, key
+	}
+	cert, key := size()
+	for len(cert)+len(key) < maxPEM-400 {
+		for range max(1, (maxPEM-400-len(cert)-len(key))/100) { // each has 83 bytes or so
+			hosts = append(hosts, fmt.Sprintf("%054d.local", len(hosts)))
+		}
+		cert, key = size()
+	}
+	if err := k.Upload([]byte(cert), []byte(key), "", false); err != nil {
+		t.Fatal(err)
+	}
+	if again := b.start(); again.Status().Active != "uploaded" {
+		t.Errorf("%d bytes are lost after a restart", len(cert)+len(key))
+	}
+}
+
+// A clock that is wrong by decades makes one certificate, and not one a minute.
+func TestTheLastYears(t *testing.T) {
+	b := newBox(t)
+	b.clock = forever.AddDate(0, -6, 0)
+	k := b.start()
+	before := k.Active()
+	b.sleep(k, time.Minute)
+	if !k.Active().Equal(before) {
+		t.Errorf("a certificate until %s is replaced after a minute", before.NotAfter)
+	}
+	b.set(func() { b.clock = today })
+	b.sleep(k, 0)
+	wantActive(t, k, today, "box.local")
 }

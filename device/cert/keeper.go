@@ -299,7 +299,7 @@ func (k *Keeper) use() error {
 
 // load reads a file; nil without an error means that there is none.
 func (k *Keeper) load(name string) (*pair, error) {
-	text, err := disk.Read(k.opts.disk, filepath.Join(k.opts.Dir, name), maxPEM)
+	text, err := disk.Read(k.opts.disk, filepath.Join(k.opts.Dir, name), 2*maxPEM) // what was uploaded gets line feeds
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -178,5 +178,5 @@ func (p *pair) isOver(now time.Time) bool { return isSet(now) && now.After(p.lea
 // isDue reports whether the device's own certificate has to be renewed: a third of its life is
 // left, or it was made without a clock.
 func (p *pair) isDue(now time.Time) bool {
-	return isSet(now) && (now.Add(life/3).After(p.leaf.NotAfter) || now.Before(p.leaf.NotBefore) || !p.leaf.NotAfter.Before(forever))
+	return isSet(now) && (now.Add(life/3).After(p.leaf.NotAfter) || now.Before(p.leaf.NotBefore) || p.leaf.NotBefore.Unix() == 0)
 }

@@ -143,9 +143,10 @@ func New(m *mgr.Manager, dev Device, hub *broadcast.Hub, o Options) (*Entities, 
 func (e *Entities) config(x *entity) config {
 	o := &e.opts
 	c := config{
-		UniqueID: o.Topics.ID + "_" + x.object, Status: o.Topics.Status(),
-		Device: product{[]string{o.Topics.ID}, o.Name, o.Manufacturer, o.Model, o.Version, o.URL},
-		Origin: origin{"mangusta", o.Version},
+		UniqueID: o.Topics.ID + "." + x.object, // neither has a dot, so no two devices have the same
+		Status:   o.Topics.Status(),
+		Device:   product{[]string{o.Topics.ID}, o.Name, o.Manufacturer, o.Model, o.Version, o.URL},
+		Origin:   origin{"mangusta", o.Version},
 	}
 	if x.mayset {
 		c.Command = o.Topics.command(x.object)

@@ -179,7 +179,7 @@ func TestDiscovery(t *testing.T) {
 			if rest != "" {
 				rest += ","
 			}
-			want["homeassistant/"+component+"/box-1/"+object+"/config"] = fmt.Sprintf(`{"name":"%s","unique_id":"box-1_%s",`, name, object) + both + common + rest + of + "}"
+			want["homeassistant/"+component+"/box-1/"+object+"/config"] = fmt.Sprintf(`{"name":"%s","unique_id":"box-1.%s",`, name, object) + both + common + rest + of + "}"
 			if component != "button" {
 				want["box-1/state/"+object] = state
 			}
@@ -469,6 +469,49 @@ func TestTextsOfOneLength(t *testing.T) {
 		if !strings.Contains(sent[topic], part) {
 			t.Errorf("%s: %s, want %s", topic, sent[topic], part)
 		}
+	}
+}
+
+// Home Assistant ignores an entity whose unique_id another one has, of whichever device.
+func TestNoTwoDevicesHaveAUniqueIDInCommon(t *testing.T) {
+	m, err := mgr.New(mgr.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	one, err := device.New(m, struct {
+		A bool `device:"led_on"`
+	}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := device.New(m, struct {
+		A bool `device:"on"`
+	}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	hub := broadcast.NewHub(broadcast.Options{Tap: func(m *broadcast.Message, _ string) {
+		var c struct {
+			ID string `json:"unique_id"`
+		}
+		if json.Unmarshal(m.Data, &c) == nil && c.ID != "" {
+			seen[c.ID] = true
+		}
+	}}, m)
+	for id, dev := range map[string]homeassistant.Device{"box": one, "box_led": two} {
+		ha, err := homeassistant.New(m, dev, hub, homeassistant.Options{Topics: homeassistant.Topics{ID: id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ha.Announce()
+	}
+	if err := m.Poll(0); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 2 {
+		t.Errorf("two entities have the identifiers %v", seen)
 	}
 }
 
