@@ -77,9 +77,9 @@ type Keeper struct {
 const every = time.Minute
 
 // New reads the files, or makes them. An authority or a certificate that cannot be read is made
-// anew, so that the device can be reached. If they can be read but not renewed, as on a full disk, those
-// there are stay in use, and Check tries again. It returns an error if there are none and the disk
-// does not take new ones.
+// anew, so that the device can be reached. Those that cannot be renewed, as on a full disk, stay in
+// use, and Check tries again. It returns an error if there are none and the disk does not take new
+// ones.
 func New(o Options) (*Keeper, error) {
 	k := &Keeper{opts: o}
 	k.fill()
@@ -196,9 +196,8 @@ func (k *Keeper) Check() error {
 	return errors.Join(failed, k.use())
 }
 
-// renew returns the authority and the certificate to use from now on: those there are, or new ones
-// that the disk has. With an error they are those there are, as both come or none. It is called with
-// work held.
+// renew returns the authority and the certificate to use from now on: new ones if the disk has them,
+// and otherwise, as with an error, those in use. It is called with work held.
 func (k *Keeper) renew(now time.Time) (ca, own *pair, err error) {
 	names := k.names()
 	ca, own = k.ca, k.own

@@ -197,8 +197,9 @@ func (e *Entities) Remove() {
 	})
 }
 
-// enter has by run f on the loop. Commands, of which there may be many, are not for Manager.Complete; but
-// a device that is not announced is missing until the next connection.
+// enter has by, a method of the Manager, run f on the loop. Commands, of which there may be many, are
+// for Do. A device that is not announced is missing until the next connection, so that is for
+// Complete, which is never refused.
 func (e *Entities) enter(by func(func()) error, failed string, f func()) {
 	if err := by(f); err != nil {
 		e.opts.Log.Error(failed, "why", err)

@@ -9,10 +9,10 @@
 //
 //	{"n":4294967297,"time":"2026-11-29T14:03:05Z","level":"INFO","msg":"audit","who":"ann"}
 //
-// An attribute that is called n is kept as n_. The numbers rise by one. Those of each run of the program begin elsewhere, so that a page which
+// The numbers rise by one. Those of each run of the program begin elsewhere, so that a page which
 // comes back with a number of an earlier run is recognized. A page reads the kept lines with GET,
 // and follows the topic for those that come after; a gap in the numbers says that lines were left
-// out.
+// out. An attribute that is called n is kept as n_.
 //
 // Memory is bounded: the oldest lines make room, long lines are cut, and a flood of lines reaches
 // the topic only at the speed of the loop. The log never waits for a page.

@@ -17,8 +17,8 @@ import (
 
 const usersFile = "/users.json"
 
-// A simulated device is an Owner on a disk whose power can be cut, called without HTTP: ann is its admin, and
-// bob is a user with a session and a token.
+// A simulated device is an Owner on a disk whose power can be cut, called without HTTP: ann is its
+// admin, and bob is a user with a session and a token.
 type simulated struct {
 	t     *testing.T
 	disk  *disksim.Disk
