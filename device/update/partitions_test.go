@@ -1,6 +1,7 @@
 package update
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -489,7 +490,7 @@ func TestATryThatRemainsIsTakenBackByTheNextUpdate(t *testing.T) {
 // The checksums of the update that was dropped were durable, and those bytes are in the slot.
 func TestChecksumsOfAnotherUpdateDoNotComeBack(t *testing.T) {
 	key := newSigner(t)
-	sig, other := key.version(programTwo, "2.0"), key.version([]byte("another"), "2.1")
+	sig, other := key.version(programTwo, "2.0"), key.version(bytes.ToUpper(programTwo), "2.1")
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		sim := disksim.New()
@@ -505,9 +506,31 @@ func TestChecksumsOfAnotherUpdateDoNotComeBack(t *testing.T) {
 			sim = sim.Restart(rnd)
 			m.fs = sim
 			u = m.on()
-			if offset, err := u.Begin(other, int64(len("another")), false); offset != 0 || err != nil {
+			if offset, err := u.Begin(other, int64(len(programTwo)), false); offset != 0 || err != nil {
 				t.Fatalf("seed %d: it goes on at %d, %v", seed, offset, err)
 			}
 		}
+	}
+}
+
+// Bytes that fsync(2) could not write may be in the page cache for clean ones: a part that is read
+// again, and synced with success, would not have them on the disk.
+func TestAfterADeviceCouldNotBeSyncedAllIsSentAgain(t *testing.T) {
+	key := newSigner(t)
+	sim := disksim.New()
+	m := newPartitioned(t, sim, "/box", key)
+	sig, u := key.version(programTwo, "2.0"), m.on()
+	if _, err := u.Begin(sig, int64(len(programTwo)), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Write(programTwo); err != nil {
+		t.Fatal(err)
+	}
+	sim.FailAt, sim.Fail = sim.Ops()+1, syscall.EIO
+	if _, err := u.Finish(); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if offset, err := u.Begin(sig, int64(len(programTwo)), false); offset != 0 || err != nil {
+		t.Errorf("it goes on at %d, %v", offset, err)
 	}
 }
