@@ -101,7 +101,7 @@ func isHostName(s string) bool {
 	return len(s) <= 253
 }
 
-// newSelfSigned returns a certificate and its key in PEM. P-256 costs a device a seventh of what
+// newSelfSigned returns a certificate and its key in PEM. P-256 costs a device a fraction of what
 // RSA does.
 func newSelfSigned(hosts []string) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -19,7 +19,7 @@ import (
 // life is how long the device's own certificate is valid: no more than browsers accept.
 const life = 397 * 24 * time.Hour
 
-// newKey makes a key: P-256 costs a device a seventh of what RSA does.
+// newKey makes a key: P-256 costs a device a fraction of what RSA does.
 func newKey() (*ecdsa.PrivateKey, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

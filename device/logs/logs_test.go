@@ -225,7 +225,7 @@ func TestGet(t *testing.T) {
 				t.Errorf("%s: %d %q, want %q", tt.query, resp.StatusCode, got, tt.want)
 			}
 		}
-		for _, query := range []string{"?level=loud", "?since=-1", "?since=x", "?limit=-1", "?limit=all", "?contains=%ff"} {
+		for _, query := range []string{"?level=loud", "?since=-1", "?since=x", "?limit=-1", "?limit=all", "?contains=%ff", "?contains=" + strings.Repeat("a", 201)} {
 			if resp, text := s.get(query); resp.StatusCode != 400 {
 				t.Errorf("%s: %d %s", query, resp.StatusCode, text)
 			}

@@ -19,8 +19,8 @@ import (
 //	GET PATH    the lines that are kept, the oldest first, as JSON lines (application/jsonl)
 //
 // The query chooses: level=warn is the least level, contains=TEXT is in the line (small and capital
-// letters of ASCII are the same), since=N are those after the line number N, and limit=N the newest
-// N. With download the reply is a file to be saved. A malformed one gets 400.
+// letters of ASCII are the same; at most 200 bytes), since=N are those after the line number N, and
+// limit=N the newest N. With download the reply is a file to be saved. A malformed one gets 400.
 //
 // mayRead is called for each request. If it returns false it must have replied.
 func (l *Log) Mount(x *http.Mux, path string, mayRead func(c *conn.Conn, r *http.Request) bool) {
@@ -39,6 +39,10 @@ func (l *Log) get(c *conn.Conn, m *http.Message) {
 	}
 	http.ReplyBytes(c, 200, "application/jsonl", l.find(&w))
 }
+
+// maxPart is the longest text that is looked for: the search is on the loop, and takes as many steps
+// as the lines have bytes, times this in the worst case.
+const maxPart = 200
 
 // A wish says which lines are wanted.
 type wish struct {
@@ -67,8 +71,8 @@ func parseWish(m *http.Message) (w wish, err string) {
 		}
 		w.limit = n
 	}
-	if text, _ := m.QueryVar("contains"); !utf8.ValidString(text) {
-		return w, "contains is a text in UTF-8"
+	if text, _ := m.QueryVar("contains"); !utf8.ValidString(text) || len(text) > maxPart {
+		return w, "contains is a text in UTF-8, of at most 200 bytes"
 	} else if text != "" {
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
