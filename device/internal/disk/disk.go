@@ -127,8 +127,8 @@ func MakeDirs(d FS, name string, perm fs.FileMode) error {
 }
 
 // Forget removes what ReplaceKeeping, ReplaceBoth and an earlier cut have left beside the file name,
-// and others by the suffixes in more: for a file whose former content is a secret. The bytes may be on the flash
-// until it needs the room.
+// and others by the suffixes in more: for a file whose former content is a secret. The bytes may be
+// on the flash until it needs the room.
 func Forget(d FS, name string, more ...string) error {
 	for _, suffix := range append([]string{".old", ".new"}, more...) {
 		if err := d.Remove(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
