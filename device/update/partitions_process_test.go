@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"aead.dev/minisign"
+
+	"github.com/seed4930a636/mangusta/internal/exhaustive"
 )
 
 // exitReboot is the status of a program that restarts the device.
@@ -167,15 +169,20 @@ func TestDevicesUpdateAndRollBack(t *testing.T) {
 }
 
 // kill -9 after each call that changes the disk. The supervisor starts the program again in the same
-// slot, or the device is restarted, by turns.
+// slot, or the device is restarted, by turns. The short form does so after each third call.
 func TestDevicesKilledAfterEachOperation(t *testing.T) {
+	step := 3
+	if exhaustive.On() {
+		step = 1
+	}
 	for _, phase := range []struct{ name, slot, whole string }{
 		{"receive", "a", "ready"},
 		{"try", "a", "confirmed 2.0"},
 		{"trial", "b", "confirmed 2.0"},
 	} {
 		t.Run(phase.name, func(t *testing.T) {
-			for at := 1; ; at++ {
+			t.Parallel()
+			for at := 1; ; at += step {
 				d := newDevice(t)
 				file := filepath.Join(d.updates, "2.0")
 				d.put(file, "2.0", "good")
