@@ -49,7 +49,9 @@ func TestDeflatedEchoUnderAllParameters(t *testing.T) {
 	const bare = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 	none, both := deflate.New(deflate.Options{Threshold: -1}), deflate.New(deflate.Options{Threshold: -1, ServerTakeover: true, ClientTakeover: true, Level: 6})
 	repeats := 100
-	if raceEnabled || !exhaustive.On() {
+	if raceEnabled {
+		repeats = 3
+	} else if !exhaustive.On() {
 		repeats = 10
 	}
 	for _, tc := range []struct {

@@ -80,6 +80,9 @@ func Report(t *testing.T, numbers []uintptr, f func() any) {
 // and whether the fault has hit.
 func Run(t *testing.T, helper string, calls []string, f Fault, result any, env ...string) (made map[string]int, hit bool) {
 	t.Helper()
+	if race {
+		t.Skip("each run of a program with the race detector takes seconds; the run without it has this test")
+	}
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("SKIPPED, NOT TESTED: there is no strace here (apt-get install strace)")

@@ -1,0 +1,5 @@
+//go:build race
+
+package stracetest
+
+const race = true
