@@ -21,7 +21,8 @@ type remote struct {
 	lines chan string
 }
 
-func (r *rig) remote(opts DialOptions) *remote {
+// remote dials. What first does is done before the link can come up.
+func (r *rig) remote(opts DialOptions, first ...func(*Remote) error) *remote {
 	r.t.Helper()
 	x := &remote{rig: r, lines: make(chan string, 100)}
 	opts.Link.MinDelay, opts.Link.RestartMin, opts.Link.RestartMax = time.Millisecond, time.Millisecond, time.Millisecond
@@ -52,6 +53,12 @@ func (r *rig) remote(opts DialOptions) *remote {
 		var err error
 		if x.Remote, err = Dial(r.m, "ws://"+r.addr+"/hub", opts); err != nil {
 			r.t.Error(err)
+			return
+		}
+		for _, f := range first {
+			if err := f(x.Remote); err != nil {
+				r.t.Error(err)
+			}
 		}
 	})
 	return x
@@ -99,9 +106,9 @@ func TestARemoteMissesNothing(t *testing.T) {
 	pollers(t, func(t *testing.T, p mgr.Poller) {
 		r := newDoorRig(t, p, Options{History: History{Count: 3}}, DoorOptions{})
 		r.publish("a/1", "before")
-		x := r.remote(DialOptions{})
-		x.subscribe("a/+", 0)
-		x.subscribe("b", All)
+		x := r.remote(DialOptions{},
+			func(x *Remote) error { return x.Subscribe("a/+", 0) },
+			func(x *Remote) error { return x.Subscribe("b", All) })
 		x.want("live")
 		r.publish("a/1", `{"x":1}`)
 		r.publish("b", "text")
