@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/websocket"
 	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
@@ -181,7 +182,7 @@ func heap() int64 {
 
 // History.Total bounds memory: names of topics and encoded forms count too.
 func TestTotalBoundsMemory(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector takes memory of its own")
 	}
 	const total = 8 << 20

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
 )
@@ -367,7 +368,7 @@ func TestAnEventStreamGetsNothingOfAnotherOfItsConnection(t *testing.T) {
 }
 
 func TestADeliveryAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	const subscribers = 2000

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/internal/exhaustive"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
 )
@@ -16,7 +17,7 @@ import (
 // many is n, or less where that would take long.
 func many(n int) int {
 	switch {
-	case raceEnabled:
+	case racetest.Enabled:
 		return n / 40
 	case !exhaustive.On():
 		return n / 10

@@ -3,6 +3,8 @@ package conn
 import (
 	"runtime/debug"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 func TestLargeBuffersAreUsedAgain(t *testing.T) {
@@ -121,7 +123,7 @@ func TestHugeBuffersAreUsedAgain(t *testing.T) {
 
 // A loop that has its buffers takes and returns them without an allocation.
 func TestBuffersOfThePoolCostNoAllocation(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("under the race detector a sync.Pool drops what it is given")
 	}
 	s := NewShared(nil)

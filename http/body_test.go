@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 const post = "POST / HTTP/1.1\r\nHost: h\r\n"
@@ -500,7 +501,7 @@ func repeating(tb testing.TB, request string, h conn.Handler) (turn func()) {
 
 // The hot path allocates nothing.
 func TestKeepAliveGETAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	turn := plaintext(t)

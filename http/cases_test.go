@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 // A requestCase is bytes from a client, and what they must lead to. In in, "\n" stands for CR LF
@@ -25,7 +27,7 @@ func (rc *requestCase) bytes() string {
 // something else, and byte by byte.
 func splits(in string) [][]string {
 	step := 1
-	if raceEnabled {
+	if racetest.Enabled {
 		step = 7
 	}
 	all := [][]string{{in}}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 // subscribe is a handler that replies to each request with a stream of events.
@@ -209,7 +210,7 @@ func TestShutdownCompletesAnEventStream(t *testing.T) {
 }
 
 func TestPreparedEventIsNotCopied(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	tc := newTest(t, Options{Limits: conn.Limits{Send: 1 << 30}}, subscribe(t))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 // always keeps files that were just written, too.
@@ -325,7 +326,7 @@ func smallFile(tb testing.TB) (turn func()) {
 }
 
 func TestFileCacheAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	turn := smallFile(t)

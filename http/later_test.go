@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
@@ -359,7 +360,7 @@ func TestNetLaterDo(t *testing.T) {
 
 // With a Later a request costs a few allocations; without one none, which TestNoAllocations has.
 func TestLaterAllocations(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("under the race detector sync.Pool and others allocate at random")
 	}
 	allocs := func(h conn.Handler) float64 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 // wildcards are the names that the patterns of these tests use.
@@ -394,7 +395,7 @@ func routedTurn(tb testing.TB, n int, target string) (turn func()) {
 // The hot path allocates nothing: with wildcards, percent-encoding, host patterns, middleware and
 // ten header fields.
 func TestRoutedGETAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	for _, target := range []string{"/api/r7/42/items/%41b%2Fc", "/static/a/b.css"} {

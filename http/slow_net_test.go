@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/internal/exhaustive"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/internal/sidebyside"
 	"github.com/seed4930a636/mangusta/mgr"
 )
@@ -111,7 +112,7 @@ func TestNetSlowHeads(t *testing.T) {
 		})
 		each := (after - before) / n
 		t.Logf("%d slow connections: the server has grown by %d KiB, %d bytes for each", n, (after-before)>>10, each)
-		if each > 4<<10 && !raceEnabled {
+		if each > 4<<10 && !racetest.Enabled {
 			t.Errorf("%d bytes for each connection", each)
 		}
 		refused := 0

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 // uploader is a handler that streams POSTs, and replies to each with its body and trailers after
@@ -531,7 +532,7 @@ func TestEventsOfMixedRequests(t *testing.T) {
 }
 
 func TestStreamAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	tc := newTest(t, Options{}, nil)

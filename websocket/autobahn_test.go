@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
@@ -87,7 +88,7 @@ func fragmented(first byte, text string, n int) []byte {
 // Sections 9.1 to 9.6: up to 16 MiB, whole, in fragments, and in small writes.
 func TestLargeMessages(t *testing.T) {
 	largest := 16 << 20
-	if raceEnabled {
+	if racetest.Enabled {
 		largest = 2 << 20 // the rest would take half a minute
 	}
 	underBoth(t, &websocket.Options{MaxMessage: 16 << 20}, nil, func(t *testing.T, s *server) {

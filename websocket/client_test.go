@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
@@ -414,7 +415,7 @@ func TestClientWaitsForTheServerToClose(t *testing.T) {
 }
 
 func TestClientSendAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	r := openRig(t, nil)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/internal/exhaustive"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/mgr"
 	"github.com/seed4930a636/mangusta/websocket"
 	"github.com/seed4930a636/mangusta/websocket/deflate"
@@ -49,7 +50,7 @@ func TestDeflatedEchoUnderAllParameters(t *testing.T) {
 	const bare = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 	none, both := deflate.New(deflate.Options{Threshold: -1}), deflate.New(deflate.Options{Threshold: -1, ServerTakeover: true, ClientTakeover: true, Level: 6})
 	repeats := 100
-	if raceEnabled {
+	if racetest.Enabled {
 		repeats = 3
 	} else if !exhaustive.On() {
 		repeats = 10

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/websocket"
 	"github.com/seed4930a636/mangusta/websocket/deflate"
 )
@@ -449,7 +450,7 @@ func TestFirstValidOfferIsAccepted(t *testing.T) {
 }
 
 func TestDeflatedEchoAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("sync.Pool loses things on purpose")
 	}
 	for _, keeps := range []bool{false, true} {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/conn"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/websocket"
 )
 
@@ -294,7 +295,7 @@ func echoRig(t testing.TB, op websocket.Op, size int) (r *rig, turn func()) {
 }
 
 func TestEchoAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if racetest.Enabled {
 		t.Skip("the race detector makes sync.Pool forget")
 	}
 	for _, size := range []int{64, 1 << 10, 16 << 10} {

@@ -18,6 +18,7 @@ import (
 	"github.com/seed4930a636/mangusta/broadcast"
 	"github.com/seed4930a636/mangusta/http"
 	"github.com/seed4930a636/mangusta/internal/looptest"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
@@ -383,7 +384,7 @@ func TestPublishToAClosedLoop(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	if race {
+	if racetest.Enabled {
 		t.Skip("the race detector has pools forget")
 	}
 	l := New()

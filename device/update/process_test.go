@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed4930a636/mangusta/device/internal/disk"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 	"github.com/seed4930a636/mangusta/mgr"
 )
 
@@ -206,7 +207,7 @@ type box struct {
 
 func newBox(t *testing.T) *box {
 	t.Helper()
-	if race {
+	if racetest.Enabled {
 		t.Skip("the processes have one goroutine, and take minutes to compute digests with the race detector")
 	}
 	self, err := os.Executable()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed4930a636/mangusta/conn"
 	"github.com/seed4930a636/mangusta/http"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 func TestAccessLogLine(t *testing.T) {
@@ -98,7 +99,7 @@ func TestAccessLogTo(t *testing.T) {
 }
 
 func TestAccessLogAllocatesNothing(t *testing.T) {
-	if testing.CoverMode() != "" || raceEnabled {
+	if testing.CoverMode() != "" || racetest.Enabled {
 		t.Skip("counts allocations")
 	}
 	r := newRig(t, okHandler, AccessLog(io.Discard, nil))

@@ -16,6 +16,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 // isHelper is set in the environment of a helper, which reports to descriptor 3.
@@ -80,7 +82,7 @@ func Report(t *testing.T, numbers []uintptr, f func() any) {
 // and whether the fault has hit.
 func Run(t *testing.T, helper string, calls []string, f Fault, result any, env ...string) (made map[string]int, hit bool) {
 	t.Helper()
-	if race {
+	if racetest.Enabled {
 		t.Skip("each run of a program with the race detector takes seconds; the run without it has this test")
 	}
 	strace, err := exec.LookPath("strace")

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/seed4930a636/mangusta/internal/flate"
+	"github.com/seed4930a636/mangusta/internal/racetest"
 )
 
 // telemetry returns n bytes of JSON such as dashboards get.
@@ -59,7 +60,7 @@ func TestNoMatchIsFartherThanTheWindow(t *testing.T) {
 		for level := 1; level <= 9; level++ {
 			for _, before := range [][]byte{nil, []byte("hel"), telemetry(min(window, sentLimit)), far[:min(window, sentLimit)]} {
 				for i, p := range texts {
-					if len(p) > 1000 && (level%4 != 1 || raceEnabled) {
+					if len(p) > 1000 && (level%4 != 1 || racetest.Enabled) {
 						continue // they take long
 					}
 					z := compress(nil, p, before, window, level)

@@ -1,5 +1,0 @@
-//go:build race
-
-package update
-
-const race = true

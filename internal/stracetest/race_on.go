@@ -1,5 +1,0 @@
-//go:build race
-
-package stracetest
-
-const race = true
