@@ -121,7 +121,7 @@ func (p *Partitions) read(name string) (record, error) {
 
 // Receive implements Slots.
 func (p *Partitions) Receive(slot string, sig []byte, size int64, seen io.Writer) (Part, int64, error) {
-	// What is started must not be overwritten, whatever is noted. The other slot runs.
+	// The slot that is started must not be overwritten, whatever is noted; the other one runs.
 	err := p.Boot.Try("")
 	if err != nil {
 		return nil, 0, err
